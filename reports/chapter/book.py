@@ -58,7 +58,7 @@ class Prediction:
     diverged_count: int  # number of our seeds that diverged
 
     @property
-    def plausible(self) -> bool:
+    def is_plausible(self) -> bool:
         """True if y lies in the interval."""
         return self.interval.low <= self.y <= self.interval.high
 
@@ -66,7 +66,7 @@ class Prediction:
     def wording(self) -> str:
         """What reports say of y: "a plausible single run of our procedure"."""
         left_out = f", given convergence ({self.diverged_count} diverged)" if self.diverged_count else ""
-        article = "a" if self.plausible else "not a"
+        article = "a" if self.is_plausible else "not a"
         return f"{article} plausible single run of our procedure{left_out}"
 
 

@@ -109,7 +109,7 @@ def describe_fits(fits: Sequence[BookComparison], comparison: Comparison) -> str
     for fit in fits:
         value = fit.published.accuracy if by_accuracy else fit.published.valid_loss
         predicted = (by_accuracy and fit.accuracy_prediction) or fit.prediction
-        position = "within" if predicted.plausible else "outside"
+        position = "within" if predicted.is_plausible else "outside"
         values[position][f"{scale.format_value(value)} ({fit.published.title})"] = None
     phrases = [
         f"{', '.join(names)} {choose_form(len(names), 'lies', 'lie')} {position} our 95 % prediction "

@@ -39,23 +39,23 @@ class ArmWitness:
     observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of it, one for each trial
 
     @property
-    def failed(self) -> list[Mapping[str, Any]]:
+    def failures(self) -> list[Mapping[str, Any]]:
         """The observations of the trials in which the setting did not take effect."""
         return [observation for observation in self.observations if not observation.get("ok")]
 
     @property
-    def ok(self) -> bool:
+    def took_effect(self) -> bool:
         """True if the setting took effect in every trial."""
-        return not self.failed
+        return not self.failures
 
     def describe_failed_seeds(self) -> str:
         """Return on how many seeds the setting did not take effect: "2 of 10 seeds"; "" for none or all."""
-        failed = len(self.failed)
+        failed = len(self.failures)
         trials = len(self.observations)
         return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
-        description = describe_witness(self.setting, (self.failed or self.observations)[0])
+        description = describe_witness(self.setting, (self.failures or self.observations)[0])
         failed_seeds = self.describe_failed_seeds()
         return f"{description} ({failed_seeds})" if failed_seeds else description
 
@@ -153,7 +153,9 @@ class ComparedArm:
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
         """The witnesses of the settings that the arm changes, and those that failed."""
         changes = self.counted_arm.changes
-        return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
+        return tuple(
+            witness for witness in self.witnesses if not witness.took_effect or witness.setting in changes
+        )
 
     @property
     def is_dead(self) -> bool:

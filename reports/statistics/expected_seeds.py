@@ -114,7 +114,7 @@ def predict_contrast(
         same |= active & equal
         right += int((active & stage.find_true_decisions(effect, zone, until_size)).sum())
         active &= ~(different | same)
-        if futility and FEWEST_SEEDS <= stage.moments.n < looks.last:
+        if futility and FEWEST_SEEDS <= stage.moments.n < looks.last_pair_count:
             m = stage.moments
             m = Moments(m.n, m.mean[active] + effect, m.sd[active], m.skewness[active])
             active[active] = _predict_family(test, m, family_size, different.mean(), same.mean()) >= futility
@@ -193,7 +193,7 @@ def _simulate_stages(looks: Looks, alpha: float, alpha_same: float) -> tuple[_St
     stages = []
     for k, n in enumerate(looks.pair_counts):
         look = Look(looks, k)
-        m = _simulate_moments(looks.last, n)
+        m = _simulate_moments(looks.last_pair_count, n)
         outer = mean_interval(m, look.compute_level(alpha))
         inner = mean_interval(m, 2 * look.compute_level(alpha_same, tails=1))
         stages.append(_Stage(m, *outer, *inner))

@@ -79,7 +79,7 @@ class LastLookTest:
         - Looks in between add little and are left out.
         """
         n = moments.n
-        last = self.looks.last
+        last = self.looks.last_pair_count
         more = last - n
         true_sd = moments.sd * math.sqrt((n - 1) / special.chdtri(n - 1, _FAVOURABLE))
         last_sd = np.sqrt(((n - 1) * moments.sd**2 + more * true_sd**2) / (last - 1))
@@ -106,7 +106,7 @@ class LastLookTest:
                 return max(difference, same)
             return difference + same
 
-        numbers = range(self.looks.last + 1, MOST_SEEDS + 1)
+        numbers = range(self.looks.last_pair_count + 1, MOST_SEEDS + 1)
         index = bisect_left(numbers, POWER, key=find_power)
         if index == len(numbers):
             return None

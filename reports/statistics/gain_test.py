@@ -73,7 +73,7 @@ def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
     A budget beyond the last look delays all looks by the same factor, 80 → 8, 16, 32, 48 and 80, because
     early looks would give up the small gains that more pairs could show.
     """
-    factor = max(1.0, budget / looks.last)
+    factor = max(1.0, budget / looks.last_pair_count)
     earlier = (round(factor * n) for n in looks.pair_counts)
     return Looks((*(n for n in earlier if n < budget), budget))
 
@@ -84,9 +84,9 @@ def select_tests(looks: Looks) -> Looks:
     With skewed pairs, tests of few pairs err most: tests/simulations/simulate_chain.py. Raises ValueError if
     the last look has under 5 pairs.
     """
-    if looks.last < FEWEST_SEEDS:
-        raise ValueError(f"a proposal needs {FEWEST_SEEDS} pairs or more, not {looks.last}")
-    return Looks(tuple(n for n in looks.pair_counts if n >= min(CLAIM_SEEDS, looks.last)))
+    if looks.last_pair_count < FEWEST_SEEDS:
+        raise ValueError(f"a proposal needs {FEWEST_SEEDS} pairs or more, not {looks.last_pair_count}")
+    return Looks(tuple(n for n in looks.pair_counts if n >= min(CLAIM_SEEDS, looks.last_pair_count)))
 
 
 def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> ProposalStates:
@@ -108,10 +108,10 @@ def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Propo
         pairs[active] = n
         t, p = _test_means(gains[:, :n])
         if n >= tests.pair_counts[0]:
-            weighted = p / math.sqrt(n / looks.last)
+            weighted = p / math.sqrt(n / looks.last_pair_count)
             q[active] = np.minimum(q, weighted)[active]
             shown |= active & (tests.compute_p(np.minimum(q, 1.0), tails=1) <= levels)
-        if n < looks.last:
+        if n < looks.last_pair_count:
             futile |= active & ~shown & (t < FUTILE_T[min(k, len(FUTILE_T) - 1)])
     return ProposalStates(tests.compute_p(np.minimum(q, 1.0), tails=1), pairs, shown, futile)
 
@@ -136,7 +136,7 @@ def judge_proposal(
     proposal, if it is not the incumbent. Raises ValueError for NaN, and for looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
-    diverged = not verdict.is_futile and verdict.pair_count < looks.last
+    diverged = not verdict.is_futile and verdict.pair_count < looks.last_pair_count
     if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
@@ -177,7 +177,7 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
     )
     if states.shown[0]:
         return replace(verdict, outcome=ProposalOutcome.KEEP)
-    if verdict.is_futile or pairs == looks.last:
+    if verdict.is_futile or pairs == looks.last_pair_count:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
@@ -229,7 +229,7 @@ def predict_proposal(looks: Looks, *, gain: float, spread: float, level: float) 
     """
     if not spread > 0:
         raise ValueError(f"the SD of gains must be positive, not {spread}")
-    noise = np.random.default_rng(0).standard_normal((SIMULATED_PROPOSALS, looks.last))
+    noise = np.random.default_rng(0).standard_normal((SIMULATED_PROPOSALS, looks.last_pair_count))
     states = evaluate_gains(gain / spread + noise, looks, level)
     return ExpectedProposal(float(states.pairs.mean()), float(states.shown.mean()))
 
@@ -270,4 +270,4 @@ def count_pairs_to_show(gain: float, spread: float, level: float, looks: Looks =
     smallest = find_smallest_gain(spread, level, looks)
     if smallest == math.inf:
         return None
-    return math.ceil(looks.last * (smallest / gain) ** 2)
+    return math.ceil(looks.last_pair_count * (smallest / gain) ** 2)

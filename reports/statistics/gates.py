@@ -199,7 +199,7 @@ def predict_gate(looks: Looks, *, sd: float, zone: float, effect: float = 0.0) -
     """
     if not (sd > 0 and zone > 0):
         raise ValueError(f"SD and δ must be positive, not {sd} and {zone}")
-    worse = effect + sd * np.random.default_rng(0).standard_normal((SIMULATED_GATES, looks.last))
+    worse = effect + sd * np.random.default_rng(0).standard_normal((SIMULATED_GATES, looks.last_pair_count))
     return simulate_gates(worse, looks, zone)
 
 
@@ -213,12 +213,12 @@ def predict_gate_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -
     """
     rng = np.random.default_rng(0)
     ends = [
-        _end_gates(sd * rng.standard_normal((SIMULATED_GATES, looks.last)), looks, zone)
+        _end_gates(sd * rng.standard_normal((SIMULATED_GATES, looks.last_pair_count)), looks, zone)
         for sd, zone in spreads
     ]
     pairs = np.array([of_bound.pairs for of_bound in ends])
     failed = np.array([of_bound.failed for of_bound in ends])
-    first_failure = np.where(failed, pairs, looks.last).min(axis=0)
+    first_failure = np.where(failed, pairs, looks.last_pair_count).min(axis=0)
     return float(np.minimum(first_failure, pairs.max(axis=0)).mean())
 
 
@@ -238,7 +238,7 @@ class _Ends(NamedTuple):
 
 def _end_gates(worse: Floats, looks: Looks, zone: float) -> _Ends:
     active = np.ones(len(worse), bool)
-    pairs = np.full(len(worse), float(looks.last))
+    pairs = np.full(len(worse), float(looks.last_pair_count))
     passed = np.zeros(len(worse), bool)
     failed = np.zeros(len(worse), bool)
     for k, n in enumerate(looks.pair_counts):

@@ -30,8 +30,10 @@ class LookInput(Generic[Key]):
     equal_seeds: Mapping[Key, Collection[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.metrics or len(set(self.seeds)) < max(self.looks.last, len(self.seeds)):
-            raise ValueError(f"looks up to {self.looks.last} need a metric and as many different seeds")
+        if not self.metrics or len(set(self.seeds)) < max(self.looks.last_pair_count, len(self.seeds)):
+            raise ValueError(
+                f"looks up to {self.looks.last_pair_count} need a metric and as many different seeds"
+            )
 
     def select_look_seeds(self, k: int) -> Sequence[int]:
         """Return the seeds of look k."""

@@ -49,14 +49,14 @@ class Looks:
         return len(self.pair_counts)
 
     @property
-    def last(self) -> int:
-        """The pairs of the last look."""
+    def last_pair_count(self) -> int:
+        """The number of pairs at the last look."""
         return self.pair_counts[-1]
 
     @property
     def weights(self) -> tuple[float, ...]:
         """The weight √(n_k/N) of each look."""
-        return tuple(math.sqrt(n / self.last) for n in self.pair_counts)
+        return tuple(math.sqrt(n / self.last_pair_count) for n in self.pair_counts)
 
     def compute_p(self, q: ArrayLike, tails: int = 2) -> Floats:
         """Return the p of Q = min p_k/w_k, which holds wherever a study stops; with one look, Q itself.

@@ -34,8 +34,8 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
     Arms are ranked only once a contrast is decided.
     """
-    is_decided = any(finding.verdict.makes_claim for finding in findings)
-    if is_decided and (lines := find_grid_lines(comparison)):
+    has_claim = any(finding.verdict.makes_claim for finding in findings)
+    if has_claim and (lines := find_grid_lines(comparison)):
         best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
         return Markup("The best mean of each line: {}").format(
             describe_means(rank_named_arms(best_arms, comparison), comparison)

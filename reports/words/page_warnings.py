@@ -26,7 +26,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         if arm.is_dead
     ]
     for arm in comparison.arms:
-        failed = [witness for witness in arm.witnesses if not witness.ok]
+        failed = [witness for witness in arm.witnesses if not witness.took_effect]
         failed.sort(key=ArmWitness.describe_failed_seeds)
         for seeds, witnesses in groupby(failed, ArmWitness.describe_failed_seeds):
             settings = ", ".join(witness.setting for witness in witnesses)

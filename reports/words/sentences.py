@@ -81,7 +81,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
         return ""
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
-    seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
+    seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last_pair_count} seeds"
     if verdict.state.has_ended and verdict.makes_claim:
         return f"decided at {seeds}"
     if verdict.state.has_ended:

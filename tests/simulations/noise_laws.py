@@ -27,16 +27,20 @@ def both_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
 
 def collapsing(rng: np.random.Generator, studies: int) -> np.ndarray:
     """Return normal differences of which one in twenty is eight SDs worse."""
-    return rng.standard_normal((studies, LOOKS.last)) + 8 * (rng.random((studies, LOOKS.last)) < 0.05) - 0.4
+    return (
+        rng.standard_normal((studies, LOOKS.last_pair_count))
+        + 8 * (rng.random((studies, LOOKS.last_pair_count)) < 0.05)
+        - 0.4
+    )
 
 
 LAWS: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "normal": lambda rng, n: rng.standard_normal((n, LOOKS.last)),
-    "t, 3 degrees": lambda rng, n: rng.standard_t(3, (n, LOOKS.last)),
-    "exponential": lambda rng, n: rng.standard_exponential((n, LOOKS.last)) - 1,
-    "lognormal": lambda rng, n: np.exp(rng.standard_normal((n, LOOKS.last))) - math.exp(0.5),
+    "normal": lambda rng, n: rng.standard_normal((n, LOOKS.last_pair_count)),
+    "t, 3 degrees": lambda rng, n: rng.standard_t(3, (n, LOOKS.last_pair_count)),
+    "exponential": lambda rng, n: rng.standard_exponential((n, LOOKS.last_pair_count)) - 1,
+    "lognormal": lambda rng, n: np.exp(rng.standard_normal((n, LOOKS.last_pair_count))) - math.exp(0.5),
     "a collapse in 5 %": collapsing,
-    "of 25 items": lambda rng, n: np.subtract(*rng.binomial(25, 0.9, (2, n, LOOKS.last))) / 25,
+    "of 25 items": lambda rng, n: np.subtract(*rng.binomial(25, 0.9, (2, n, LOOKS.last_pair_count))) / 25,
 }
 """Laws of the differences, each with mean zero."""
 
@@ -49,7 +53,9 @@ def gate_law(law: str, sd: float, gates: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     if law == "rare collapses":
         return (
-            sd * rng.standard_normal((gates, LOOKS.last)) + 20 * (rng.random((gates, LOOKS.last)) < 0.05) - 1
+            sd * rng.standard_normal((gates, LOOKS.last_pair_count))
+            + 20 * (rng.random((gates, LOOKS.last_pair_count)) < 0.05)
+            - 1
         )
     return sd * LAWS[law](rng, gates) / SDS.get(law, 1.0)
 

@@ -86,7 +86,7 @@ def simulate_table_by_columns(studies: int, seed: int) -> Rates:
     The SD of a pair is 2.5 δ.
     """
     delta = 0.4
-    d = np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    d = np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
     is_open = np.ones(studies, bool)
     q = np.ones(studies)
     q_same = np.ones(studies)
@@ -109,7 +109,7 @@ def simulate_ties(studies: int, seed: int) -> tuple[Rates, Rates]:
     Of one contrast, and of some one of fifteen.
     """
     delta = 0.01
-    d = -np.random.default_rng(seed).binomial(25, delta, (studies, LOOKS.last)) / 25
+    d = -np.random.default_rng(seed).binomial(25, delta, (studies, LOOKS.last_pair_count)) / 25
     q = np.ones((2, studies))
     for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         x = d[:, :n]

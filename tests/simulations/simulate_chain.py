@@ -106,7 +106,7 @@ def judge_chain(
     for t in range(gains.shape[1]):
         levels = make_rule(rule, ALPHA).compute_levels(p[:, :t])[:, -1]
         noise = math.sqrt(shared) * common + math.sqrt(1 - shared) * draw(rng, chains)
-        ends = evaluate_gains(gains[:, t, None] + noise[:, : looks.last], looks, levels)
+        ends = evaluate_gains(gains[:, t, None] + noise[:, : looks.last_pair_count], looks, levels)
         p[:, t] = ends.p
         is_kept[:, t] = ends.shown
         pairs[:, t] = ends.pairs
@@ -309,7 +309,7 @@ def print_gains() -> None:
     for name, level in levels.items():
         gains = [find_smallest_gain(1.0, level, fit_looks(budget)) for budget in (8, 20, 40)]
         print(f"{name:32}{level:10.5f}{gains[0]:8.2f}{gains[1]:8.2f}{gains[2]:10.2f}", flush=True)
-    noise = np.random.default_rng(7).standard_normal((10_000, CHAIN_LOOKS.last))
+    noise = np.random.default_rng(7).standard_normal((10_000, CHAIN_LOOKS.last_pair_count))
     print(f"\n{'gain, in SDs':32}{'given up before 40 pairs':>36}")
     for gain in (0.0, 0.3, 0.5, 0.7, 1.0):
         share = evaluate_gains(

@@ -46,7 +46,7 @@ def judge_study(
     d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: float
 ) -> dict[str, Verdict]:
     """Return the verdicts on a study whose differences are given by arm."""
-    seeds = range(looks.last)
+    seeds = range(looks.last_pair_count)
     zero = dict.fromkeys(seeds, 0.0)
     pairs = {arm: {metric.name: (dict(enumerate(x.tolist())), zero)} for arm, x in d.items()}
     verdicts = evaluate_looks(
@@ -89,7 +89,7 @@ def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOU
     looks = Looks(study.rules.looks)
     counts = {bound: np.zeros(2) for bound in bounds}
     for _ in range(studies):
-        d = {arm: draw_differences(x, looks.last, rng) for arm, x in stored.items()}
+        d = {arm: draw_differences(x, looks.last_pair_count, rng) for arm, x in stored.items()}
         for bound in bounds:
             verdicts = judge_study(d, study.rules.metrics[0], looks, bound)
             decided = sum(v.state.has_ended for v in verdicts.values())

@@ -48,14 +48,16 @@ def draw_splits(rng: np.random.Generator, fit: Callable, test_share: float, repe
     """Return the differences of equal learners (40,) by splits of one data set, or means of all its folds."""
     data = draw_data(rng)
     folds = round(1 / test_share)
-    d = draw_fold_differences(rng, folds, LOOKS.last, fit, data=data, taken=repeats)
-    return d.reshape(LOOKS.last, repeats).mean(axis=1)
+    d = draw_fold_differences(rng, folds, LOOKS.last_pair_count, fit, data=data, taken=repeats)
+    return d.reshape(LOOKS.last_pair_count, repeats).mean(axis=1)
 
 
 def draw_fresh_splits(rng: np.random.Generator, test_share: float) -> np.ndarray:
     """Return the differences of equal learners (40,), each by one split of a data set of its own."""
     folds = round(1 / test_share)
-    return np.concatenate([draw_fold_differences(rng, folds, 1, taken=1) for _ in range(LOOKS.last)])
+    return np.concatenate(
+        [draw_fold_differences(rng, folds, 1, taken=1) for _ in range(LOOKS.last_pair_count)]
+    )
 
 
 def simulate_choice(arms: int, studies: int, at_looks: bool, seed: int = 0) -> float:
@@ -63,9 +65,9 @@ def simulate_choice(arms: int, studies: int, at_looks: bool, seed: int = 0) -> f
     rng = np.random.default_rng(seed)
     wrong = 0
     for _ in range(studies // 1000):
-        values = rng.standard_normal((1000, arms, LOOKS.last))
+        values = rng.standard_normal((1000, arms, LOOKS.last_pair_count))
         best = values[np.arange(1000), values.mean(axis=2).argmin(axis=1)]
-        d = best - rng.standard_normal((1000, LOOKS.last))
+        d = best - rng.standard_normal((1000, LOOKS.last_pair_count))
         if at_looks:
             wrong += int(find_differences(d).sum())
         else:

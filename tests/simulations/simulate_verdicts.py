@@ -88,7 +88,7 @@ def simulate_same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) 
 
 def simulate_words(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of the words of before, at a true difference of `effect` δ."""
-    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
     ends = judge_at_looks(d, 1.0, t_tails)
     return {
         "improves": float(np.mean(ends.different & ~ends.same)),
@@ -99,7 +99,7 @@ def simulate_words(effect: float, sd: float, studies: int, seed: int = 0) -> dic
 
 def simulate_sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of directions and sizes by the interval, at a true difference of `effect` δ."""
-    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
     ends = judge_at_looks(d, 1.0, both_tails)
     shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.pair_counts):
@@ -118,7 +118,7 @@ def simulate_sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dic
 
 def simulate_wrong_sizes(contrasts: int, studies: int, seed: int = 0) -> float:
     """Return how often some size is wrong among contrasts of δ, SD δ and forty seeds, Holm over all."""
-    d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last))
+    d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last_pair_count))
     m = moments(d)
     p = tails_to_p(*mean_tails(m))
     rejected = step_down(p) <= ALPHA
@@ -136,7 +136,7 @@ def simulate_undeclared_errors(studies: int, seed: int = 0) -> tuple[float, floa
 
     The decision is on a contrast that is nearly the same: its baseline is the other arm but for a little.
     """
-    arm, baseline, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last))
+    arm, baseline, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last_pair_count))
     look = judge_at_looks(arm - baseline, 0.6, t_tails).look
     wrong = np.zeros(studies, bool)
     d = arm - baseline - 0.3 * little
@@ -161,7 +161,7 @@ def simulate_exaggeration(
     effect: float, sd: float, family_size: int, studies: int, seed: int = 0
 ) -> dict[str, float]:
     """Return how large the mean and the corrected estimate of claims are on average, and how often above."""
-    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
     ends = judge_at_looks(d, 1.0, both_tails, family_size)
     level = ALPHA / family_size
     corrected = np.array(

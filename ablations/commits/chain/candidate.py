@@ -258,12 +258,12 @@ class _Candidate:
             return ""
         metric = self._metric
         pairs = count_pairs_to_show(metric.zone, spread, level, looks)
-        if pairs is not None and pairs <= looks.last:
+        if pairs is not None and pairs <= looks.last_pair_count:
             return ""
         number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"
         scale = PROGRAM_PAGES.find_scale(metric.name).adapt_to(metric)
         gain = scale.format_delta(metric.gain_sign * metric.zone)
-        return f"a gain of {gain} takes {number}; the last look has {looks.last}"
+        return f"a gain of {gain} takes {number}; the last look has {looks.last_pair_count}"
 
     def _list_remarks(self) -> list[str]:
         """Return a remark if the candidate's commit does not come after the incumbent's in the history."""

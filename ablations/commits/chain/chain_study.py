@@ -128,7 +128,7 @@ def parse_chain_study(text: str, path: Path, repository: Repository) -> ChainStu
 def _check_looks(looks: tuple[int, ...]) -> None:
     """Raise BadInput for looks that do not rise, or that end before a verdict is possible."""
     try:
-        last = Looks(looks).last
+        last = Looks(looks).last_pair_count
     except ValueError as error:
         raise BadInput(error, key=f"looks = {list(looks)}", cure="write numbers that rise") from error
     rule = f"a verdict needs {FEWEST_SEEDS} pairs"

@@ -67,7 +67,7 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
     values = compare_with_book(compare(design_arms(arms)))
     assert [h.arm.name for h in values] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
-    assert [h.prediction.plausible for h in values] == [True, False]
+    assert [h.prediction.is_plausible for h in values] == [True, False]
 
 
 def test_a_page_says_why_the_books_values_differ():

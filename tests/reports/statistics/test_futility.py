@@ -31,7 +31,7 @@ def make_moments(mean: float, sd: float, n: int = 10, skewness: float = 0.0) -> 
 def simulate_last_look(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Moments:
     """Return the moments at the last look of contrasts that have `m` so far; pairs are normal."""
     rng = np.random.default_rng(1)
-    last = LOOKS.last
+    last = LOOKS.last_pair_count
     later = moments(true_mean + true_sd * rng.standard_normal((DRAWS, last - m.n)))
     remaining = last - m.n
     mean = (m.n * m.mean + remaining * later.mean) / last

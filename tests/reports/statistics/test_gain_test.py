@@ -28,7 +28,7 @@ NOISE = np.random.default_rng(1).standard_normal((3_000, 40))
 
 @pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
 def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
-    gains = 0.6 + NOISE[:200, : looks.last]
+    gains = 0.6 + NOISE[:200, : looks.last_pair_count]
     ends = evaluate_gains(gains, looks, 0.05)
     verdicts = [judge_proposal(x, level=0.05, looks=looks) for x in gains]
     assert [v.outcome is ProposalOutcome.KEEP for v in verdicts] == ends.shown.tolist()
@@ -40,7 +40,7 @@ def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
 
 @pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
 def test_p_is_super_uniform_at_no_gain(looks: Looks) -> None:
-    null = np.random.default_rng(2).standard_normal((40_000, looks.last))
+    null = np.random.default_rng(2).standard_normal((40_000, looks.last_pair_count))
     for pairs in looks.pair_counts:
         p = evaluate_gains(null[:, :pairs], looks, 1e-9).p
         for alpha in (0.001, 0.01, 0.05, 0.2, 0.5, 0.9):
@@ -189,7 +189,7 @@ def test_a_candidate_worse_by_delta_is_rarely_simpler() -> None:
 def test_the_smallest_gain_of_a_budget_is_kept_in_four_of_five(budget: int) -> None:
     looks = fit_looks(budget)
     gain = find_smallest_gain(0.5, LEVEL, looks)
-    fresh = np.random.default_rng(5).standard_normal((4_000, looks.last))
+    fresh = np.random.default_rng(5).standard_normal((4_000, looks.last_pair_count))
     rate = evaluate_gains(gain + 0.5 * fresh, looks, LEVEL).shown.mean()
     assert rate == pytest.approx(0.8, abs=2 * four_errors(0.8, 4_000))
     assert count_pairs_to_show(1.01 * gain, 0.5, LEVEL) == budget
