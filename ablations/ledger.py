@@ -215,11 +215,19 @@ class Ledger:
         return self._parts.setdefault(repr(part), part)
 
     @contextmanager
-    def lock_study(self, study: str) -> Iterator[None]:
-        """Lock a study, so that only one process at a time runs it. Raises BadInput, naming the other one."""
+    def lock_study(self, study: str, *, alone: bool = False) -> Iterator[None]:
+        """Lock a study, so that one process at a time runs it; `alone` lets no other study run beside it.
+
+        Raises BadInput, naming the other process.
+        """
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
+        mode = fcntl.LOCK_SH
+        refusal = "a study that judges a cost is being run, or old results are being removed,"
+        if alone:
+            mode = fcntl.LOCK_EX
+            refusal = "costs are measured alone, and another study of this ledger is being run"
         with (
-            self._lock_file("ledger", fcntl.LOCK_SH, "old results are being removed from it"),
+            self._lock_file("ledger", mode, refusal),
             self._lock_file(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
         ):
             self._sweep_drafts()

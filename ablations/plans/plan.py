@@ -6,6 +6,7 @@ other trials and another plan, so that no old result can enter a new report.
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -177,8 +178,28 @@ class Plan:
         return ResultInStudy(result)
 
     def make_results_in_study(self, results: Mapping[str, Result]) -> dict[str, ResultInStudy]:
-        """Return results, by trial, with the status that each has in this study."""
-        return {id: self.make_result_in_study(result) for id, result in results.items()}
+        """Return results, by trial, with the status that each has in this study.
+
+        Results of `find_mixed_seeds` are left out.
+        """
+        mixed_seeds = self.find_mixed_seeds(results)
+        mixed_ids = {arm.trial_ids[seed] for seed in mixed_seeds for arm in self.arms}
+        return {
+            id: self.make_result_in_study(result) for id, result in results.items() if id not in mixed_ids
+        }
+
+    def find_mixed_seeds(self, results: Mapping[str, Result]) -> list[int]:
+        """Return the seeds that several runs measured, as where ledgers are merged; [] if no cost is judged.
+
+        A failed trial has no cost, and may be of any run.
+        """
+        if not judges_cost(self.rules.metrics):
+            return []
+        runs_by_seed: dict[int, set[str]] = defaultdict(set)
+        for id, (_, seed) in self.arm_and_seed_by_id.items():
+            if id in results and results[id].status != "failed":
+                runs_by_seed[seed].add(results[id].run)
+        return [seed for seed, runs in runs_by_seed.items() if len(runs) > 1]
 
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if a trial is to be trained again, in place of a stored result that counts as failed.

@@ -17,15 +17,15 @@ from unrolled.bench.trial import Trial
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
     """Return the plan of a study under today's code and data, and its trials in the order of `ids`.
 
-    If a time, a speed or memory is judged, all arms are trained on one occasion, so that they take turns. A
-    plan with another arm, or with an arm that was edited, is another occasion.
+    If a time, a speed or memory is judged, all arms are trained on one occasion, so that they take turns.
+    Another study, or a plan with another arm or with an arm that was edited, is another occasion.
     """
     trials: dict[str, Trial] = {}
     arms = []
     # identified once for all seeds, which share code and data
     trials_by_arm = {arm.name: arm.make_unidentified_trial(device=device).identify() for arm in study.arms}
     first_trials = [replace(trials_by_arm[arm.name], seed=arm.seed_offset) for arm in study.arms]
-    occasion = _name_occasion(first_trials) if judges_cost(study.rules.metrics) else ""
+    occasion = _name_occasion(study.name, first_trials) if judges_cost(study.rules.metrics) else ""
     for arm in study.arms:
         trial = replace(trials_by_arm[arm.name], occasion=occasion)
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in study.rules.seeds}
@@ -48,10 +48,13 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     return plan, [trials[id] for id in plan.ids]
 
 
-def _name_occasion(trials: Iterable[Trial]) -> str:
-    """Return a name for the training of arms with these trials of one seed: sixteen hex digits."""
+def _name_occasion(study_name: str, trials: Iterable[Trial]) -> str:
+    """Return a name for a study's training of arms with these trials of one seed: sixteen hex digits.
+
+    Two studies that shared results would remove those of each other: see `StudyRun.outdate_partners`.
+    """
     ids = sorted({trial.id for trial in trials})
-    return hashlib.sha256(canonical_json(ids)).hexdigest()[:16]
+    return hashlib.sha256(canonical_json([study_name, *ids])).hexdigest()[:16]
 
 
 def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> PlannedArm:

@@ -26,6 +26,7 @@ class TrialConditions(ProcessConditions):
     """How trials are run, side by side or on a cluster."""
 
     workers: int = 1  # trials at a time on this machine
+    run: str = ""  # stored in the results: see `Result`
     gpus: Sequence[Gpu] = ()  # shared by trials of device cuda: see `ablations.runner.gpus`
     cluster: str = ""  # address of the Dask scheduler on whose workers they run; "" to run them here
 
@@ -104,7 +105,7 @@ def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: Trial
                     )
                 if result is not None:
                     provenance = {"trials_at_a_time": workers, **result.provenance}
-                    queue.record_result(replace(result, provenance=provenance))
+                    queue.record_result(replace(result, provenance=provenance, run=conditions.run))
         except BaseException:
             queue.shutdown.stop_trials()
             raise

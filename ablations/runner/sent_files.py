@@ -46,6 +46,11 @@ def read_files_to_send(
 
 
 def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the sent files, each in a folder named by its content's hash."""
+    """Write the sent files that are not there, each in a folder named by its content's hash.
+
+    A file that is there may be in use by a trial, which is refused if it was written meanwhile.
+    """
     for name, content in files.items():
-        save_file(folder / name, content)
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            save_file(path, content)

@@ -12,13 +12,13 @@ def find_outdated_starts(plan: Plan, scheduler: SeedScheduler, missing_ids: Set[
     """Return the stored results that are trained again with others of their seed: trial → its start.
 
     If a time, a speed or memory is judged, both sides of a pair are trained one after the other: on another
-    day a machine may be faster. Where a seed lacks a trial, all its results are therefore outdated. A trial
-    is lacking if it failed and is retried, if a run was stopped, or if an arm goes on to later looks.
-    Failures that are not retried stay.
+    day a machine may be faster. Where a seed lacks a trial, all its results are therefore outdated, and so
+    are those of a seed that several runs measured. A trial is lacking if it failed and is retried, if a run
+    was stopped, or if an arm goes on to later looks. Failures that are not retried stay.
     """
     if not judges_cost(plan.rules.metrics):
         return {}
-    seeds = _find_seeds(plan, missing_ids)
+    seeds = [*_find_seeds(plan, missing_ids), *plan.find_mixed_seeds(scheduler.results)]
     ids = {arm.trial_ids[seed] for seed in seeds for arm in plan.arms}
     return {
         id: result.started

@@ -43,6 +43,7 @@ from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcom
 from unrolled.ablations.training.study_run import StudyRun, read_final_results
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import ResultInStudy, Trial
 from unrolled.reports.page.summary import find_page, read_summary
@@ -96,7 +97,7 @@ def _run_study(
     study: Study, options: RunOptions, ledger: Ledger, budget: Budget, command: str = ""
 ) -> StudyOutcome:
     """Train the trials that a study needs, publish its results, under the study's lock, and print them."""
-    with ledger.lock_study(study.name):
+    with ledger.lock_study(study.name, alone=judges_cost(study.rules.metrics)):
         device = _announce_device(study, options, ledger)
         study = plan_store.inherit_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.type)
@@ -164,11 +165,15 @@ def _train_study(study_run: StudyRun) -> bool:
 def _train_wanted_trials(study_run: StudyRun) -> None:
     """Train the trials that are wanted, after the first trials of a program, and print where the page is."""
     study_run.outdate_partners()  # the first trials may have changed which trials are wanted
-    if todo := study_run.list_missing_trials():
+    todo = study_run.list_missing_trials()
+    if todo:
         name = study_run.plan.study_name
         page = find_page(name, study_run.options.out)  # not earlier: the first trials may be refused
         print(f"{make_visible(name)}: its report, from the first look on: {page}", flush=True)
+    while todo and not study_run.interrupted:
         study_run.train_trials(todo)
+        study_run.outdate_partners()
+        todo = study_run.list_missing_trials() if study_run.paused_ids else []
 
 
 def _prepare_training(study_run: StudyRun) -> None:

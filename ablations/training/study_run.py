@@ -1,5 +1,7 @@
 """Training a plan's trials within a budget of time: results go to the scheduler, the page and MLflow."""
 
+import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
+LONGEST_PAUSE = 60.0
+"""Seconds between two trials of one seed after which a measured cost may be another: a suspended computer."""
+
 
 @dataclass(kw_only=True)
 class StudyRun:
@@ -47,6 +52,9 @@ class StudyRun:
     outdated_starts: dict[str, float] = field(default_factory=dict)  # see `find_outdated_starts`
     trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
+    paused_ids: set[str] = field(default_factory=set)  # trials of the seeds in which a pause was seen
+    last_end: float = 0.0  # unix seconds, when the last trial of this run ended
+    name: str = field(default_factory=partial(secrets.token_hex, 8))  # in the results: see `Result.run`
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
     interrupted: bool = False  # whether Ctrl-C ended the run
 
@@ -75,6 +83,7 @@ class StudyRun:
         trials still start, because any commit may be broken.
         """
         plan = self.plan
+        self.paused_ids.clear()
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed_by_id.items()}
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
@@ -108,8 +117,10 @@ class StudyRun:
         If a time, a speed or memory is judged, a killed trial starts anew. A resumed program would measure a
         part, and a model of the chapter would add up the times of two occasions.
         """
-        resumes = not judges_cost(self.plan.rules.metrics)
-        return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
+        conditions = make_trial_conditions(trials, self.options, self.device)
+        if judges_cost(self.plan.rules.metrics):
+            conditions = replace(conditions, resumes=False, run=self.name)
+        return conditions
 
     def outdate_partners(self, retried_ids: Set[str] = frozenset()) -> None:
         """Forget earlier results of seeds that lack a trial, so that they are measured again; print a line.
@@ -149,6 +160,21 @@ class StudyRun:
         for id, stored in self.ledger.read_results(ids).items():
             if self.is_outdated(stored):
                 self.ledger.remove_result(id)
+
+    def leaves_out_paused(self, trial: Trial) -> bool:
+        """Return True for a trial whose seed was begun before a pause, if a cost is judged.
+
+        What was measured of the seed is outdated from then on, and all of it is measured after the others.
+        """
+        if not judges_cost(self.plan.rules.metrics):
+            return False
+        if time.time() - self.last_end > LONGEST_PAUSE:
+            _, seed = self.plan.arm_and_seed_by_id[trial.id]
+            ids = {arm.trial_ids[seed] for arm in self.plan.arms}
+            if ids & self.trained_ids:
+                self.paused_ids |= ids
+                self.trained_ids -= ids
+        return trial.id in self.paused_ids
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time or, of an unmeasured program, if time is left."""
@@ -223,7 +249,8 @@ class StudySupervisor(RunSupervisor):
         if self.arm_names[trial.id] in run.unchecked_arms:
             return False
         may_start = trial.id in run.scheduler.pending_ids or not run.budget.has_refused
-        return may_start and run.scheduler.is_wanted(trial.id) and run.has_time_for(trial)
+        is_wanted = may_start and run.scheduler.is_wanted(trial.id) and run.has_time_for(trial)
+        return is_wanted and not run.leaves_out_paused(trial)
 
     def receive_start(self, trial: Trial) -> None:
         """Remove what is outdated of the trial's seed."""
@@ -236,6 +263,7 @@ class StudySupervisor(RunSupervisor):
     def receive_result(self, result: ResultInStudy) -> None:
         """Count the trial as trained by this run, and pass its result on."""
         self.study_run.trained_ids.add(result.trial.id)
+        self.study_run.last_end = time.time()
         self.receive_foreign_result(result)
 
     def receive_foreign_result(self, result: ResultInStudy) -> None:

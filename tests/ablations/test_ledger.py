@@ -259,6 +259,18 @@ def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, s
         pass
 
 
+def test_a_study_that_measures_costs_is_run_beside_no_other(ledger: Ledger) -> None:
+    """Two such runs trained side by side, each one trial at a time."""
+    with (
+        ledger.lock_study("costs", alone=True),
+        raises_bad_input("cost", os.getpid()),
+        ledger.lock_study("b"),
+    ):
+        pass
+    with ledger.lock_study("b"), raises_bad_input("alone"), ledger.lock_study("costs", alone=True):
+        pass
+
+
 def test_a_lock_is_free_after_its_block_whatever_its_name(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.lock_study(""):
         1 / 0  # noqa: B018

@@ -1,5 +1,6 @@
 """From a study to its plan: which trials are those of an earlier plan."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
-from unrolled.bench.trial import Result
+from unrolled.ablations.training.study_run import StudySupervisor
+from unrolled.bench.trial import Result, Trial
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -230,3 +232,63 @@ def test_an_arm_that_a_repetition_clears_has_seeds_of_one_day(tmp_path: Path) ->
     assert len(after) == len(plan.ids), "narrow goes on"
     assert all(len(by_arm) == 1 for by_arm in days.values())
     assert days[7] == {True}
+
+
+@pytest.mark.parametrize(("study", "is_shared"), [(STUDY, True), (JUDGED_TIME, False)])
+def test_studies_of_the_same_arms_share_trials_unless_a_time_is_judged(
+    tmp_path: Path, study: str, is_shared: bool
+) -> None:
+    """A second study measured some seeds again, removed those of the first, and took back its verdict."""
+    folder = write_project(tmp_path / "project")
+    first = run_study(folder, study.replace("seeds = 5", "seeds = 2"))
+    (folder / "other.toml").write_text((folder / "mine.toml").read_text().replace("mine", "other"))
+    check_command(folder, "run", "other.toml")
+    other = plan_store.load_plan("other", Ledger(folder / "results"))
+    assert (set(first.ids) == set(other.ids)) is is_shared
+    assert set(first.ids).isdisjoint(other.ids) is not is_shared
+
+
+def test_a_seed_of_two_merged_ledgers_is_left_out_and_measured_again(tmp_path: Path) -> None:
+    """Of shares that overlap by a seed, a copy of one ledger into another made a pair of two days."""
+    folder = write_project(tmp_path / "project", NARROW_ARM, UNREPEATED)
+    ledger = Ledger(folder / "results")
+    plan = run_study(folder, UNREPEATED)
+    before = ledger.read_results(plan.ids)
+    shutil.copytree(ledger.root, tmp_path / "share")
+    arm_id, base_id = plan.arms[2].trial_ids[3], plan.arms[0].trial_ids[3]
+    ledger.remove_result(arm_id)
+    run_study(folder, UNREPEATED)
+    path = ledger.find_result_path(base_id)
+    shutil.copy(tmp_path / "share" / path.relative_to(ledger.root), path)
+    assert ledger.read_results([base_id])[base_id].started == before[base_id].started
+    results = plan.read_results(ledger)
+    assert {arm.trial_ids[3] for arm in plan.arms}.isdisjoint(results)
+    assert len(results) == len(ledger.read_results(plan.ids)) - len(plan.arms)
+    run_study(folder, UNREPEATED)
+    last_start = max(result.started for result in before.values())
+    measured_again = ledger.read_results(arm.trial_ids[3] for arm in plan.arms)
+    assert all(result.started > last_start for result in measured_again.values())
+    assert len(measured_again) == len(plan.arms)
+
+
+def test_a_seed_with_a_pause_is_measured_whole_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer that slept within a seed, or a driver that was stopped there, made a pair of two days."""
+    folder = write_project(tmp_path / "project", NARROW_ARM, UNREPEATED)
+    paused_ids: list[str] = []
+    is_wanted = StudySupervisor.is_wanted
+
+    def pause_once(supervisor: StudySupervisor, trial: Trial) -> bool:
+        run = supervisor.study_run
+        ids = {arm.trial_ids[3] for arm in run.plan.arms}
+        if trial.id in ids and ids & run.trained_ids and not paused_ids:
+            paused_ids.extend(ids & run.trained_ids)
+            run.last_end -= 3600
+        return is_wanted(supervisor, trial)
+
+    monkeypatch.setattr(StudySupervisor, "is_wanted", pause_once)
+    plan = run_study(folder, UNREPEATED)
+    results = Ledger(folder / "results").read_results(plan.ids)
+    starts = {seed: [results[arm.trial_ids[seed]].started for arm in plan.arms] for seed in (3, 4)}
+    assert paused_ids
+    assert min(starts[3]) > max(starts[4])
+    assert len({result.run for result in results.values()}) == 1

@@ -1,5 +1,6 @@
 """What a worker refuses, and what is made of its answer, whatever stands in it; without a cluster."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from unrolled.ablations.ledger import seal
 from unrolled.ablations.runner import worker
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.cluster import read_worker_answer
+from unrolled.ablations.runner.sent_files import store_files
 from unrolled.bench.trial import Result
 
 
@@ -58,3 +60,15 @@ def test_a_damaged_or_wrong_answer_is_no_result(
 ) -> None:
     assert isinstance(read_worker_answer(make_trial(), answer), str)
     assert isinstance(read_worker_answer(make_trial(), seal(ANSWER)), Result)
+
+
+def test_a_sent_file_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+    """A second driver on a scheduler wrote it anew, and the trials of the first were refused as edited."""
+    store_files(tmp_path, {"ab/train.py": b"one"})
+    written = (tmp_path / "ab/train.py").stat()
+    store_files(tmp_path, {"ab/train.py": b"one", "cd/text.txt": b"two"})
+    assert os.path.samestat((tmp_path / "ab/train.py").stat(), written)
+    assert (tmp_path / "cd/text.txt").read_bytes() == b"two"
+    (tmp_path / "ab/train.py").write_bytes(b"damaged")
+    store_files(tmp_path, {"ab/train.py": b"one"})
+    assert (tmp_path / "ab/train.py").read_bytes() == b"one"
