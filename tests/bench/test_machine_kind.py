@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -52,7 +53,7 @@ NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_U
 @pytest.mark.parametrize("name", NAMES)
 def test_the_workspace_of_a_gpu_is_part_of_its_kind_alone(name: str) -> None:
     set_ = {"variables": {name: "1"}}
-    unset = {"variables": {}}
+    unset: Mapping[str, Mapping[str, str]] = {"variables": {}}
     on_gpu, on_cpu = (
         [find_machine_kind({"device": device, **variables}) for variables in (unset, set_)]
         for device in ("cuda", "cpu")

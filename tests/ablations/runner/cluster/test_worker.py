@@ -1,6 +1,7 @@
 """What a worker refuses, and what is made of its answer, whatever stands in it; without a cluster."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> 
     assert serialize_result(Result.from_dict(answer["result"])) == serialize_result(steady(make_trial()))
 
 
-ANSWER = {"result": steady(make_trial()).to_dict()}
-WRONG_FIELDS = [
+ANSWER: dict[str, dict[str, Any]] = {"result": steady(make_trial()).to_dict()}
+WRONG_FIELDS: list[dict[str, Any]] = [
     {"status": "ok"},
     {"reason": ["a"]},
     {"output": None},
