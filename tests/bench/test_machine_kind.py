@@ -105,3 +105,9 @@ def test_pairs_of_two_kinds_are_counted_and_named() -> None:
     sentence = describe_mixed_pairs([(a, b), (a, a)])
     assert "1 of 2 pairs" in sentence
     assert "(threads 1 / 2)" in sentence
+
+
+def test_a_long_value_of_a_fact_is_cut_in_a_sentence() -> None:
+    long_value = "a" * 60
+    difference = describe_machine_difference([{"cpu": long_value}, {"cpu": "b"}])
+    assert difference.endswith(f" {long_value[:39]}… / b")
