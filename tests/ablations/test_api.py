@@ -77,7 +77,11 @@ def test_a_studys_results_are_a_table_with_a_row_a_trial(project: Path) -> None:
     for row in table.itertuples():
         result = ledger.read_result(row.trial)
         assert result is not None and row.valid_loss == result.metrics["valid_loss"]
-        assert (row.status, row.lr, row.seed) == ("done", result.trial.lr, result.trial.seed)
+        assert (row.status, row.lr, row.seed) == (
+            "done",
+            result.trial.flat_settings()["lr"],
+            result.trial.seed,
+        )
 
 
 def test_a_study_is_given_by_its_name_its_file_or_itself(project: Path, monkeypatch) -> None:

@@ -39,7 +39,7 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
 
 
 def test_equal_parts_of_results_are_in_memory_once(ledger: Ledger) -> None:
-    witness = {"ok": True, "declared": 1, "seen": 1}
+    witness: dict[str, float] = {"ok": True, "declared": 1, "seen": 1}
     for seed, value in enumerate((witness, witness, {**witness, "seen": 1.0}, {**witness, "seen": True})):
         ledger.record_result(
             replace(steady(make_trial(seed)), witnesses={"alpha": value}, provenance={"cpu": "one"})

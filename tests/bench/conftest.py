@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,11 +62,12 @@ def small(output):
 @pytest.fixture(autouse=True)
 def restore_torch() -> Iterator[None]:
     """Restore torch's global state: a trial sets it for its whole process, and here all trials share one."""
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic
+    fill = deterministic.fill_uninitialized_memory
     with preserve_torch_state():
         torch.set_num_threads(1)
         yield
-    torch.utils.deterministic.fill_uninitialized_memory = fill
+    deterministic.fill_uninitialized_memory = fill
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
 

@@ -87,9 +87,7 @@ def meta_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetaDevice]:
     """Train on `meta`, whatever device is a trial's, with epochs that wait for nothing there."""
     adamw = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
     monkeypatch.delattr(torch, "_fused_adamw_")
-    monkeypatch.setattr(
-        loop.torch.optim, "AdamW", lambda *args, fused, **arguments: adamw(*args, **arguments)
-    )
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *args, fused, **arguments: adamw(*args, **arguments))
     monkeypatch.setattr(torch_device, "select_device", lambda kind: META)
     monkeypatch.setattr(
         model_witnesses, "FEWEST_DRAWS", 2**8

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -52,7 +53,7 @@ NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_U
 @pytest.mark.parametrize("name", NAMES)
 def test_the_workspace_of_a_gpu_is_part_of_its_kind_alone(name: str) -> None:
     set_ = {"variables": {name: "1"}}
-    unset = {"variables": {}}
+    unset: Mapping[str, Mapping[str, str]] = {"variables": {}}
     on_gpu, on_cpu = (
         [find_machine_kind({"device": device, **variables}) for variables in (unset, set_)]
         for device in ("cuda", "cpu")
@@ -104,3 +105,9 @@ def test_pairs_of_two_kinds_are_counted_and_named() -> None:
     sentence = describe_mixed_pairs([(a, b), (a, a)])
     assert "1 of 2 pairs" in sentence
     assert "(threads 1 / 2)" in sentence
+
+
+def test_a_long_value_of_a_fact_is_cut_in_a_sentence() -> None:
+    long_value = "a" * 60
+    difference = describe_machine_difference([{"cpu": long_value}, {"cpu": "b"}])
+    assert difference.endswith(f" {long_value[:39]}… / b")

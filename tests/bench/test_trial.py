@@ -27,6 +27,7 @@ def change_value(value: object) -> object:
             return (*value[:-1], 0.5)
         case dict():
             return {**value, "hidden": 65}
+    raise TypeError(type(value))
 
 
 def make_result(**changes: object) -> Result:

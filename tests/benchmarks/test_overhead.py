@@ -14,7 +14,7 @@ from tests.helpers.command_process import empty_database
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study import loading
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, Trial
 
 COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
 
@@ -158,8 +158,10 @@ def test_the_models_study_spends_its_time_on_training(benchmark, make_environmen
     start = few_cpu - len(small_results) * trial - epoch
     _, trials = make_plan(loading.load_study("models"), "")
     weights = _epoch_seconds(long_results)
-    epoch_seconds = sum(t.epochs * weights[t.model] for t in trials)
-    training = epoch * epoch_seconds / sum(weights[result.trial.model] for result in small_results)
+    epoch_seconds = sum(
+        int(trial.flat_settings()["epochs"]) * weights[_find_model(trial)] for trial in trials
+    )
+    training = epoch * epoch_seconds / sum(weights[_find_model(result.trial)] for result in small_results)
     other_seconds = start + len(trials) * trial
     share = 100 * other_seconds / (other_seconds + training)
     benchmark.extra_info.update(
@@ -169,11 +171,15 @@ def test_the_models_study_spends_its_time_on_training(benchmark, make_environmen
     assert share <= 8, "% of CPU seconds beside training"
 
 
+def _find_model(trial: Trial) -> str:
+    return str(trial.flat_settings()["model"])
+
+
 def _epoch_seconds(results: list[Result]) -> dict[str, float]:
     """Return the seconds of a mean epoch by model; a counting baseline has none."""
     parts = ("speed_train_seconds", "speed_valid_seconds")
     seconds_by_model = {
-        r.trial.model: [
+        _find_model(r.trial): [
             a + b for (_, a), (_, b) in zip(*(r.curves.get(part, ()) for part in parts), strict=True)
         ]
         for r in results

@@ -1,6 +1,7 @@
 """Tokens a second by batch and hidden size, their share of the arithmetic limit, and what growth costs."""
 
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ DOUBLED = ("hidden", "layers", "window")
 def test_tokens_a_second(benchmark, profile, unrolled_process, load):
     """Every size of every family in turn, so that a busy minute falls on all of them alike."""
     grid = [(family, batch, hidden) for family in profile.families for batch, hidden in profile.sizes]
-    cells = {cell: [] for cell in grid}
+    cells: dict[tuple[Any, ...], list[dict[str, float]]] = {cell: [] for cell in grid}
     peaks: list[float] = []
 
     def measure() -> None:

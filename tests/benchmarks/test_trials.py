@@ -20,7 +20,7 @@ def test_seconds_a_trial(benchmark, profile, unrolled_process, plain_process, mo
         pytest.skip("not measured: one will do")
     peers = ("notebook", "script") if model in CHAPTER else ()
     spec = find_model(model)
-    seconds = {arm: [] for arm in ("loop", "learner", *peers)}
+    seconds: dict[str, list[float]] = {arm: [] for arm in ("loop", "learner", *peers)}
     epochs = spec.settings["epochs"]
 
     def measure(arm: str) -> None:

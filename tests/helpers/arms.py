@@ -118,7 +118,7 @@ def break_trials(
     arm: DesignArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
 ) -> DesignArm:
     """Return the same arm with some of its trials diverged or failed."""
-    results = dict(arm.results)
+    results: dict[int, Any] = dict(arm.results)
     for seed in diverged:
         result = results[seed]
         reason = "diverged at step 312: loss is nan"

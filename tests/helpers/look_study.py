@@ -118,7 +118,7 @@ class StudyOnDisk:
     def list_trained_trials(self) -> set[tuple[int, int]]:
         """Return width and seed of every result in the ledger."""
         results = self.ledger.read_results(self.ledger.find_result_files()).values()
-        return {(int(result.trial.options["hidden"]), result.trial.seed) for result in results}
+        return {(int(result.trial.flat_settings()["hidden"]), result.trial.seed) for result in results}
 
     def compare(self) -> "Comparison":
         """Return the comparison of the study's results, whatever was seen before."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from tests.helpers.processes import helpers_path
 from tests.helpers.stub_results import build_plan
@@ -38,12 +39,11 @@ def train(uri: str, study: str, patience: str) -> None:
     print(thread.finish_writing())
 
 
-def start_writer(*words: str, **options: object) -> "subprocess.Popen[str]":
+def start_writer(*words: str, **options: Any) -> "subprocess.Popen[str]":
     """Start `write URI STUDY` or `train URI STUDY PATIENCE` in a process of its own."""
-    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     program = [sys.executable, "-m", "tests.helpers.mlflow_writers", *words]
     options["env"] = {**options.get("env", os.environ), "PYTHONPATH": helpers_path()}
-    return subprocess.Popen(program, **pipes, text=True, **options)
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
 
 
 def feed_results(process: "subprocess.Popen[str]", results: Iterable[Result]) -> None:

@@ -64,5 +64,5 @@ def new_fork_server() -> Iterator[None]:
         with patch.multiple(process, PRELOADED=PRELOADED, _preloaded=set()):
             yield
     finally:
-        server._stop()
+        server._stop()  # type: ignore[attr-defined]
         vars(server).update(earlier_state)

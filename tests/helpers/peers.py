@@ -69,7 +69,7 @@ class Elman(nn.Module):
         self.h: Tensor | float = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.h if self.carries else 0.0
+        h: Any = self.h if self.carries else 0.0
         outputs = []
         for t in range(x.shape[1]):
             h = F.relu(self.h_h(h + self.i_h(x[:, t])))
@@ -172,7 +172,7 @@ def script(model: str, epochs: int = 0) -> Cost:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vocab, *sets = _windows(recipe)
     train, valid = ([torch.stack(part).to(device) for part in zip(*pairs, strict=True)] for pairs in sets)
-    net = recipe.build(vocab).to(device)
+    net: Any = recipe.build(vocab).to(device)
     epochs = epochs or recipe.epochs
     first, least, _ = recipe.moms
     optimizer = torch.optim.AdamW(net.parameters(), recipe.lr, (first, 0.99), 1e-5, recipe.wd)
@@ -265,7 +265,7 @@ def _compute_loss(recipe: Recipe, output: Any, y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _evaluate(net: nn.Module, valid: list[Tensor]) -> float:
+def _evaluate(net: Any, valid: list[Tensor]) -> float:
     """Return the mean loss over the validation words."""
     net.eval()
     net.reset()

@@ -62,7 +62,7 @@ def is_alive(pid: int) -> bool:
     return read_proc_file(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
 
 
-def wait_for(condition: Callable[[], object]) -> None:
+def wait_for(condition: Callable[..., object]) -> None:
     """Wait until a condition holds, and fail after two minutes."""
     deadline = time.monotonic() + 120
     while not condition():

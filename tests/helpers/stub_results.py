@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,11 @@ def make_result(
         fingerprints={"weights": f"w{loss}", "metrics": f"m{loss}"},
         provenance={**MACHINE, **machine},
     )
+
+
+def change_trial(result: Result, **settings: Any) -> Result:
+    """Return the result as that of a trial with these settings."""
+    return replace(result, trial=replace(result.trial, **settings))
 
 
 def write_ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
     from unrolled.ablations.ledger import Ledger
 
 WORK = "tests.helpers.stub_trials:act"
+LEAKED: list[str] = []
+"""What `leaks` left in this module."""
 
 
 def make_trial(seed: int = 0, act: str = "steady", device: str = "cpu", **options) -> ChapterTrial:
@@ -44,7 +46,7 @@ def make_gpu_trial(
 
 def act(trial: ChapterTrial) -> Result:
     """Run the function that the trial's option `act` names."""
-    return globals()[trial.options["act"]](trial)
+    return ACTS[str(trial.options["act"])](trial)
 
 
 def steady(trial: ChapterTrial) -> Result:
@@ -238,7 +240,7 @@ def leaves_a_grandchild(trial: ChapterTrial) -> Result:
     """Start a process that would outlive the trial, then do as `then` says."""
     grandchild = subprocess.Popen(["sleep", "3600"])
     Path(f"{trial.options['pid']}-{trial.seed}").write_text(str(grandchild.pid))
-    return globals()[str(trial.options.get("then", "steady"))](trial)
+    return ACTS[str(trial.options.get("then", "steady"))](trial)
 
 
 def leaves_an_orphan(trial: ChapterTrial) -> Result:
@@ -246,7 +248,7 @@ def leaves_an_orphan(trial: ChapterTrial) -> Result:
     orphan = 'setsid sleep 3600 >/dev/null 2>&1 & echo $! >"$0.$$"; mv "$0.$$" "$0"'
     pid = f"{trial.options['pid']}-{trial.seed}"
     subprocess.run(["sh", "-c", orphan, pid], check=True)
-    return globals()[str(trial.options.get("then", "steady"))](trial)
+    return ACTS[str(trial.options.get("then", "steady"))](trial)
 
 
 def leaks(trial: ChapterTrial) -> Result:
@@ -257,7 +259,7 @@ def leaks(trial: ChapterTrial) -> Result:
     random.seed(1)
     sys.setrecursionlimit(60)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    globals()["leaked"] = True
+    LEAKED.append("a name")
     threading.Thread(target=time.sleep, args=(3600,)).start()
     return steady(trial)
 
@@ -272,7 +274,7 @@ def inspects_its_process(trial: ChapterTrial) -> Result:
         "recursion": sys.getrecursionlimit(),
         "sigterm": str(signal.getsignal(signal.SIGTERM)),
         "sigint": str(signal.getsignal(signal.SIGINT)),
-        "leaked": globals().get("leaked", False),
+        "leaked": bool(LEAKED),
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "main": getattr(sys.modules["__main__"], "__file__", None),
         "modules": sorted(sys.modules),
@@ -299,6 +301,44 @@ def meets(trial: ChapterTrial) -> Result:
 
 def has_no_gpu_memory(trial: ChapterTrial) -> Result:
     raise RuntimeError("CUDA out of memory. Tried to allocate 80.00 GiB")
+
+
+ACTS: dict[str, Callable[[ChapterTrial], Result]] = {
+    function.__name__: function
+    for function in (
+        steady,
+        gated,
+        kills_its_worker,
+        kills_its_worker_at_first,
+        reads_its_corpus,
+        names_its_corpus,
+        names_its_penalties,
+        raises,
+        exits,
+        diverges,
+        starts_threads,
+        fills_memory,
+        fills_memory_like_torch,
+        loops,
+        ignores_sigterm,
+        sleeps_without_releasing_python,
+        leaves,
+        floods,
+        kills_itself,
+        answers_when_its_child_is_killed,
+        answers_garbage,
+        answers_for_another,
+        returns_nothing,
+        measures_oddly,
+        leaves_a_grandchild,
+        leaves_an_orphan,
+        leaks,
+        inspects_its_process,
+        tells_its_gpu,
+        meets,
+        has_no_gpu_memory,
+    )
+}
 
 
 def run_study(

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 
 from tests.helpers.contrasts import LOOKS
 from tests.simulations.command_line import read_numbers
-from tests.simulations.simulate_verdicts import LAWS
+from tests.simulations.noise_laws import LAWS
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped

@@ -125,9 +125,9 @@ def print_tables(studies: int) -> None:
     laws = "normal", "exponential", "lognormal"
     misses = (simulate_plain_interval(rng, law, 5 * studies) for law in laws)
     print_rates("plain interval: normal, exp., lognormal", *misses)
-    laws = "normal", "one in ten far worse", "lognormal", "two modes"
-    warned = (simulate_honest_repeats(law, studies) for law in laws)
-    print_rates(f"honest arms taken for copies: {', '.join(laws)}", *warned)
+    warned_laws = "normal", "one in ten far worse", "lognormal", "two modes"
+    warned = (simulate_honest_repeats(law, studies) for law in warned_laws)
+    print_rates(f"honest arms taken for copies: {', '.join(warned_laws)}", *warned)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def test_a_crash_without_an_arm_is_left_out(compare) -> None:
     frame.to_csv("runs.csv", index=False)
     code, _, errors = compare("runs.csv", *FLAGS)
     assert code == 3 and "left out 2 failed runs without a value of model" in errors
-    frame.accuracy = frame.accuracy.mask((frame.model == "better") & (frame.seed == 0))
+    frame["accuracy"] = frame.accuracy.mask((frame.model == "better") & (frame.seed == 0))
     frame.to_csv("runs.csv", index=False)
     assert "accuracy: row 13: is empty" in compare("runs.csv", *FLAGS)[2]
 
@@ -151,7 +151,7 @@ def test_none_and_na_are_names_of_arms(compare) -> None:
 
 def test_an_empty_cell_na_or_none_is_a_run_that_failed(compare) -> None:
     frame = FRAME.assign(status="done")
-    frame.accuracy = frame.accuracy.astype(object)
+    frame["accuracy"] = frame.accuracy.astype(object)
     for seed, word in enumerate(("", "NA", "None")):
         frame.loc[(frame.model == "worse") & (frame.seed == seed), ["accuracy", "status"]] = word, "failed"
     frame.to_csv("runs.csv", index=False)

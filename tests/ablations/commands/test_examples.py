@@ -52,9 +52,9 @@ def folder(tmp_path_factory, need, restore_torch_state, skip_mlflow_in_module) -
         program, *words = shlex.split(line, comments=True)
         if program == ".venv/bin/unrolled":
             if words[1].endswith("my_text.toml"):
-                settings = SMALL_TEXT[:2]
+                settings = list(SMALL_TEXT[:2])
             else:
-                settings = () if words[1].endswith(PROGRAMS) else SMALL_TEXT
+                settings = [] if words[1].endswith(PROGRAMS) else list(SMALL_TEXT)
             check_command(folder, *words, "--seeds", "0", *settings)
         elif program == ".venv/bin/python":
             output = run_script(folder, *words)

@@ -116,7 +116,7 @@ def test_a_program_is_judged_as_it_is(tmp_path: Path, kind: str) -> None:
     (tmp_path / "train.py").write_text(TRAIN + code)
     (tmp_path / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
     assert read_trial_counts(check_command(tmp_path, "run", "mine.toml")) == TrialCounts(trained=4)
-    levels = {"decay 0.5": [], "baseline": []}
+    levels: dict[str, list[float]] = {"decay 0.5": [], "baseline": []}
     for result in Ledger(tmp_path / "results").read_all_results():
         levels["decay 0.5" if result.trial.flat_settings()["decay"] else "baseline"].append(
             result.metrics[metric]

@@ -122,12 +122,9 @@ def test_a_run_removes_the_checkpoint_of_a_trial_that_has_its_result(program_cop
 def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
     result = Result(trial=ProgramTrial(seed=0, run="./train", keep=("*.pt",)), status="done")
     program = ProgramFactory(ProgramTable(run="./train", folder="here"), {}, {})
-    new_result = locate_files(result, program)
-    assert (new_result.trial.folder, new_result.trial.keep, new_result.trial.id) == (
-        "here",
-        (),
-        result.trial.id,
-    )
+    trial = locate_files(result, program).trial
+    assert isinstance(trial, ProgramTrial)
+    assert (trial.folder, trial.keep, trial.id) == ("here", (), result.trial.id)
 
 
 def test_verify_runs_a_program_from_its_file_alone(program_copy: Path) -> None:

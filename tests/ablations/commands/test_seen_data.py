@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from tests.helpers.stub_results import build_plan, make_result
+from tests.helpers.stub_results import build_plan, change_trial, make_result
 from tests.helpers.study_rules import change_rules
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
@@ -33,10 +33,7 @@ def make_results(seeds, code="v1"):
     """Return results of two arms; `code` is that of the arm b."""
     return {
         "base": [make_result(s, code="base") for s in seeds],
-        "b": [
-            replace(r, trial=replace(r.trial, lr=0.1))
-            for r in (make_result(s, 0.1, code=code) for s in seeds)
-        ],
+        "b": [change_trial(make_result(s, 0.1, code=code), lr=0.1) for s in seeds],
     }
 
 
@@ -176,14 +173,14 @@ def test_a_plan_of_other_arms_in_between_hides_no_attempt(ledger):
         assert [attempt.seeds[0] for attempt in attempts] == [*range(0, first_seed, 10)]
         record_results(ledger, make_results(seeds))
         results = make_results(seeds)
-        results["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in results["b"]]
+        results["b"] = [change_trial(r, lr=0.7) for r in results["b"]]
         other_plan = build_plan(results, {"b": {"lr": 0.7}}, study_hash=f"other {seeds}")
         plan_store.store_plan(add_earlier_verdicts(other_plan, ledger), ledger)
 
 
 def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
     results = make_results(range(10, 20))
-    results["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in results["b"]]
+    results["b"] = [change_trial(r, lr=0.7) for r in results["b"]]
     assert store_results(results, ledger, study="another rate").earlier_verdicts == {}
     assert [
         a.study for a in declare_plan(ledger, range(30, 40), study="no result yet").earlier_verdicts["b"]
@@ -211,7 +208,7 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
 
 def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
     results = make_results(range(10))
-    results["b"] = [replace(r, trial=replace(r.trial, wd=0.5)) for r in results["base"]]
+    results["b"] = [change_trial(r, wd=0.5) for r in results["base"]]
     plan = store_results(results, ledger, study="dead", study_hash="dead")
     record_results(ledger, {"b": results["b"]})
     c = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
@@ -220,7 +217,7 @@ def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
 
 def test_a_refused_study_hides_no_result_of_its_earlier_plans(ledger):
     arms = make_results(range(10))
-    arms["c"] = [replace(r, trial=replace(r.trial, lr=0.3)) for r in arms["b"]]
+    arms["c"] = [change_trial(r, lr=0.3) for r in arms["b"]]
     refused = store_results(arms, ledger, study_hash="with c")
     plan_store.store_plan(replace(refused, stop_reason="arm 'c': the setting has no effect"), ledger)
     assert declare_plan(ledger, range(10), study_hash="without c").seen_pairs == {"b": 10}

@@ -217,6 +217,16 @@ def empty_store(mlflow_server):
     client.rename_experiment(number, f"of an earlier test {number}")
 
 
+class FaultyServer(ThreadingHTTPServer):
+    """A server with the faults of its next answers, and the count of those that it had."""
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self.injected = 0
+        self.faults: list[str] = []
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+
 @pytest.fixture
 def proxy(mlflow_server):
     """Yield a server before MLflow's whose `faults` say what becomes of the next requests."""
@@ -251,10 +261,7 @@ def proxy(mlflow_server):
             with contextlib.suppress(OSError):  # the client did not wait
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.injected = 0
-    server.faults = []
-    server.address = f"http://127.0.0.1:{server.server_port}"
+    server = FaultyServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server

@@ -62,8 +62,9 @@ def test_a_fault_is_one_failed_trial_with_its_reason(tmp_path: Path) -> None:
             ledger,
             TrialConditions(run_import=WORK, workers=4, limits=limits),
         )
-        diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in group)  # which is a result
-        assert tally == Counts(measured_count=len(group) + diverged, failed_count=len(group) - diverged)
+        diverged_count = sum(faulty.options["act"] == "diverges" for faulty, _ in group)  # which is a result
+        failed_count = len(group) - diverged_count
+        assert tally == Counts(measured_count=len(group) + diverged_count, failed_count=failed_count)
     trials = [member for pair in pairs for member in pair]
     results = read_results(ledger, trials)
     for stub in faulty:

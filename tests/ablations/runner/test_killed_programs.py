@@ -178,8 +178,8 @@ def test_after_kills_of_driver_and_program_all_trials_are_as_if_undisturbed(tmp_
     assert not victims
     assert driver.returncode == 0
     ledger = Ledger(tmp_path / "results")
-    finished = list(ledger.read_results(ledger.find_result_files()).values())
-    assert len(finished) == 20
-    for result in finished:
+    results = ledger.read_results(ledger.find_result_files())
+    assert len(results) == 20
+    for result in results.values():
         expected = random.Random(result.trial.seed).random() / int(result.trial.flat_settings()["width"])
         assert result.done and result.metrics["loss"] == expected

@@ -15,7 +15,6 @@ from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_pro
 from tests.helpers.supervisor import make_supervisor
 from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.process import ENVIRONMENT
@@ -114,7 +113,7 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter(range(2_000_000_000, 0, -86_400))
-    monkeypatch.setattr(process.time, "time", lambda: float(next(times)))
+    monkeypatch.setattr(time, "time", lambda: float(next(times)))
     results: list[Result] = []
     for stub, seconds in ((make_trial(0, sleep=0.2), 100), (make_trial(1, "loops"), 1.5)):
         run_trials(

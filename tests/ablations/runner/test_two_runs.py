@@ -1,7 +1,7 @@
 """Two runs at once whose studies share trials: each trial is trained by one of them."""
 
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,7 @@ from unrolled.bench.trial import Result
 
 
 @pytest.fixture
-def foreign_lock(ledger: Ledger) -> Path:
+def foreign_lock(ledger: Ledger) -> Iterator[Path]:
     """Lock the first trial as another run does, and yield the lock's file."""
     path = ledger.checkpoints / f"{make_trial().id}.lock"
     path.parent.mkdir(parents=True)

@@ -18,6 +18,7 @@ from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions
 from unrolled.bench.errors import BadInput
+from unrolled.bench.program.program_trial import ProgramTrial
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -112,6 +113,7 @@ def test_an_edit_of_a_module_that_it_imports_trains_it_again(
 ) -> None:
     module = write_module(CODE)
     trial = declare_study("mine", module.train, metrics=METRICS).baseline.make_unidentified_trial().identify()
+    assert isinstance(trial, ProgramTrial)
     assert {Path(name).name for name in trial.code_patterns} == {f"{module.__name__}.py", "helper.py"}
     (tmp_path / "helper.py").write_text("scale = 0.2\n")
     assert (
@@ -126,7 +128,8 @@ def test_rows_that_a_function_yields_make_a_curve(
     code = CODE.replace("return", "yield {'step': 1, 'accuracy': 0.5}\n    yield")
     outcome = run_study(write_module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]})
     assert set(outcome.results.width) == {3}
-    assert outcome.comparison.arms[0].counted_arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
+    curve = outcome.comparison.arms[0].counted_arm.results[0].curves["accuracy"]
+    assert list(curve[0]) == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(

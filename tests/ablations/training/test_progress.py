@@ -20,7 +20,7 @@ from rich.console import Console
 
 from tests.helpers.command_process import make_environment, write_study
 from tests.helpers.processes import ProgramGroup, helpers_path, wait_for
-from tests.helpers.stub_results import build_plan, make_result
+from tests.helpers.stub_results import build_plan, change_trial, make_result
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.ablations.training.terminal_table import print_arms
@@ -33,9 +33,10 @@ LONGEST = "four gates, one layer, nn.LSTM's weights"  # of the arms that ship
 AGAINST = "reset before, one layer, nn.GRU's weights"
 
 
-def make_terminal() -> Console:
-    """Return a terminal of 80 columns."""
-    return Console(highlight=False, force_terminal=True, width=80, file=io.StringIO())
+def make_terminal() -> tuple[Console, io.StringIO]:
+    """Return a terminal of 80 columns, and what is written to it."""
+    output = io.StringIO()
+    return Console(highlight=False, force_terminal=True, width=80, file=output), output
 
 
 def strip_codes(text: str) -> str:
@@ -44,25 +45,25 @@ def strip_codes(text: str) -> str:
 
 
 def test_a_studys_name_is_no_command_to_the_terminal() -> None:
-    console = make_terminal()
+    console, written = make_terminal()
     names = {TRIAL.id: "arm\x1b]0;too"}
     with show_progress(console, "a[/b]\x1b]0;owned", names, [], lambda: Remaining(0, 0, 0)) as show:
         show(make_failed_result(TRIAL, "no\x1b]0;reason"))
-    output = console.file.getvalue()
+    output = written.getvalue()
     assert "a[/b]␛]0;owned" in output
     assert "arm␛]0;too: FAILED: no␛]0;reason" in output
     assert "\x1b]0;" not in output
 
 
 def test_eighty_columns_hold_the_bar_the_time_left_and_the_trial() -> None:
-    console = make_terminal()
+    console, written = make_terminal()
     names = {TRIAL.id: f"{LONGEST}/seed=0"}
     metric_names = ["valid_accuracy", "valid_loss"]
     metrics = {"valid_loss": 1.5, "valid_accuracy": 0.25}
     remaining = Remaining(101, 9.0, 90.0)
     with show_progress(console, "regularization", names, metric_names, lambda: remaining) as show:
         show(Result(trial=TRIAL, status="done", metrics=metrics, attempt_seconds=1.25))
-    output = strip_codes(console.file.getvalue())
+    output = strip_codes(written.getvalue())
     assert re.search(
         r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9.]+ s left, study ([0-9.]+ to )?[0-9.]+ s *$", output
     )
@@ -88,10 +89,7 @@ def test_eighty_columns_hold_an_arms_numbers_and_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     results = {
-        name: [
-            replace(make_result(s, penalty, name), trial=replace(make_result(s).trial, lr=lr))
-            for s in range(10)
-        ]
+        name: [change_trial(make_result(s, penalty, name), source="v1", lr=lr) for s in range(10)]
         for name, penalty, lr in (("base", 0.0, 0.1), (LONGEST, 0.5, 0.2), (AGAINST, 0.2, 0.3))
     }
     plan = build_plan(results, {LONGEST: {"lr": 0.2}, AGAINST: {"lr": 0.3}})
@@ -101,9 +99,9 @@ def test_eighty_columns_hold_an_arms_numbers_and_verdict(
     outputs = {}
     for no_color in ("", "1"):
         monkeypatch.setenv("NO_COLOR", no_color)
-        console = make_terminal()
+        console, written = make_terminal()
         print_arms(comparison, console)
-        outputs[no_color] = console.file.getvalue()
+        outputs[no_color] = written.getvalue()
     assert "\x1b[31m▼" not in outputs["1"] and "\x1b[32m▲ better > δ" in outputs[""]
     assert strip_codes(outputs[""]) == strip_codes(outputs["1"])
     lines = [line.rstrip() for line in strip_codes(outputs[""]).splitlines()]

@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tests.helpers.command_call import TrialCounts, check_command, read_trial_co
 from tests.helpers.command_process import write_study
 from tests.helpers.look_study import StudyOnDisk
 from tests.helpers.processes import wait_for
-from tests.helpers.stub_results import build_plan, make_result
+from tests.helpers.stub_results import build_plan, change_trial, make_result
 from unrolled import results
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
@@ -246,7 +245,7 @@ def test_a_budget_ends_a_run_and_the_next_one_goes_on(full_study: StudyOnDisk, s
 
 
 def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
-    trials = {arm: [replace(make_result(s), trial=replace(make_result(s).trial, lr=lr)) for s in range(10)]
+    trials = {arm: [change_trial(make_result(s), lr=lr) for s in range(10)]
               for arm, lr in (("base", 0.1), ("b", 0.2), ("c", 0.3))}  # fmt: skip
     plan = build_plan(trials, metrics=(Metric("seconds", 2.0, ratio=True),))
     names = plan.arm_names_by_id

@@ -129,9 +129,10 @@ def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str)
     awd = build_awd(kind, **QUIET, tying=False).train()
     output = awd(torch.arange(VOCAB)[None])  # each real token once, with 1, fastai's default pad token
     assert output.logits.shape[-1] == VOCAB
-    assert awd.i_h.weight.shape[0] == VOCAB + 1
+    weight = awd.get_parameter("i_h.weight")
+    assert weight.shape[0] == VOCAB + 1
     output.logits.sum().backward()
-    assert awd.i_h.weight.grad.any(dim=1).tolist() == [True] * VOCAB + [False]
+    assert weight.grad.any(dim=1).tolist() == [True] * VOCAB + [False]
     assert awd.h_o.weight.grad is not None
     assert not awd.h_o.weight.grad[VOCAB].any()
 

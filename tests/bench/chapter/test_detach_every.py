@@ -31,7 +31,7 @@ def build_small(name: str, detach_every: int) -> LanguageModel:
     model: LanguageModel = ZOO[name].build_model(VOCAB, hidden=6, **quiet)
     model.detach_every = detach_every
     if name == "lm4":  # whose ReLUs may all rest
-        torch.nn.init.constant_(model.h_h.bias, 1.0)
+        torch.nn.init.constant_(model.get_parameter("h_h.bias"), 1.0)
     return model.double().train()
 
 
@@ -47,7 +47,7 @@ def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, deta
     for window in make_windows():
         raw = model(window).raw
     raw[:, -1].sum().backward()
-    by_distance = model.i_h.weight.grad[:VOCAB].flip(0).any(dim=1)  # from the last word read
+    by_distance = model.get_parameter("i_h.weight").grad[:VOCAB].flip(0).any(dim=1)  # from the last word read
     assert by_distance.tolist() == [k < detach_every for k in range(VOCAB)]
     norms = measure_gradient_by_distance(build_small(name, detach_every), torch.stack(make_windows()))
     assert (norms > 0).tolist() == [k < detach_every for k in range(VOCAB)], "the diagnostic sees the same"
@@ -56,10 +56,10 @@ def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, deta
 @models
 def test_the_diagnostic_measures_the_gradient_of_one_long_pass(name: str) -> None:
     model = build_small(name, VOCAB)
-    model.i_h.weight.grad = None
+    model.get_parameter("i_h.weight").grad = None
     raw, _ = model.unroll(torch.arange(VOCAB)[None], None)
     raw[:, -1].sum().backward()
-    expected = model.i_h.weight.grad[:VOCAB].norm(dim=1).flip(0)
+    expected = model.get_parameter("i_h.weight").grad[:VOCAB].norm(dim=1).flip(0)
     norms = measure_gradient_by_distance(build_small(name, VOCAB), torch.stack(make_windows()))
     torch.testing.assert_close(norms, expected)
 
@@ -114,7 +114,8 @@ def test_evaluation_and_a_reset_end_a_replay(name: str, event: str) -> None:
         with torch.no_grad():
             model.eval()(first)
     model.train()(second).raw[:, -1].sum().backward()
-    assert model.i_h.weight.grad.any(dim=1).nonzero().flatten().tolist() == second.flatten().tolist()
+    grad = model.get_parameter("i_h.weight").grad
+    assert grad.any(dim=1).nonzero().flatten().tolist() == second.flatten().tolist()
 
 
 @engines

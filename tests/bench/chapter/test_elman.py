@@ -25,7 +25,7 @@ def test_the_chapters_recurrence_is_relu_of_one_matrix_over_the_sum() -> None:
     """h ← ReLU(W·(h + e) + b), with numbers that can be checked by hand."""
     model = LMModel2(2, 2)
     with torch.no_grad():
-        model.i_h.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+        model.get_parameter("i_h.weight").copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
         model.h_h.weight.copy_(torch.tensor([[1.0, -1.0], [0.5, 1.0]]))
         model.h_h.bias.copy_(torch.tensor([0.0, 1.0]))
     # token 0: W·(1, 0) + b = (1, 1.5); token 1: W·(1, 3.5) + b = (−2.5, 5) → (0, 5)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,7 +88,8 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     )
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
     trial = make_small_trial("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
-    assert [cell.sharp for cell in build_model(trial, 9).rnn.cells] == [3.0, 3.0]
+    model: Any = build_model(trial, 9)
+    assert [cell.sharp for cell in model.rnn.cells] == [3.0, 3.0]
     assert check_first_batch(trial).done
 
 

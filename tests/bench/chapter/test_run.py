@@ -30,7 +30,7 @@ TrainedTrial = tuple[Result, LanguageModel, Batches, TrainingRecord]
 def run_and_record(monkeypatch: pytest.MonkeyPatch) -> Callable[[ChapterTrial], TrainedTrial]:
     """Return a function to a trial's result, its model, validation batches and record."""
     train_model = train.train_model
-    details = []
+    details: list[Any] = []
 
     def train_and_record(
         trial: ChapterTrial, model: LanguageModel, batches: Batches, valid: Batches

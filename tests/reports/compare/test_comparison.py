@@ -1,5 +1,6 @@
 """Which arms are compared with which, by whose results, and in which family."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,8 +17,9 @@ from tests.helpers.designs import (
     make_realistic_design,
 )
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.contrast_decisions import decide_looks
-from unrolled.reports.compare.design import ArmRemark
+from unrolled.reports.compare.design import ArmRemark, Design
 from unrolled.reports.page.exports import write_comparison_markdown, write_trials_csv
 from unrolled.reports.words.contrast_lines import list_claims
 from unrolled.reports.words.page_limits import list_limits
@@ -51,7 +53,7 @@ def test_a_number_whose_powers_overflow_diverged():
     "make_design",
     [make_realistic_design, make_looked_design, make_laddered_design, make_audited_design, make_pair_design],
 )
-def test_training_stops_by_the_verdicts_that_the_page_shows(make_design):
+def test_training_stops_by_the_verdicts_that_the_page_shows(make_design: Callable[[], Design]):
     design = make_design()
     comparison = compare(design)
     shown = {
@@ -125,7 +127,7 @@ def test_arms_of_another_task_are_not_ranked_with_the_baseline():
 
 
 @pytest.fixture(scope="module")
-def three_bases():
+def three_bases() -> Comparison:
     """Return the comparison of `second` with `other`, `named` with the baseline, and `other` with none."""
     base = make_arm("other", 0.5, settings={"clip": 1.0})
     second = replace(make_arm("second", 0.3, settings={"clip": 2.0}), against="other")
@@ -133,14 +135,14 @@ def three_bases():
     return compare(design_arms((make_arm("baseline", 0.0), base, second, third)))
 
 
-def test_arms_may_be_compared_with_one_another(three_bases):
+def test_arms_may_be_compared_with_one_another(three_bases: Comparison) -> None:
     pairs = {"second": "other", "named": "baseline"}
     assert {arm.name: three_bases.find_base(arm).name for arm in three_bases.arms_with_contrast} == pairs
     assert {arm.contrast.family_size for arm in three_bases.arms_with_contrast} == {len(pairs)}
     assert "baseline or the arm that each names" in write_comparison_markdown(three_bases)
 
 
-def test_a_verdict_is_against_the_arm_that_is_named(three_bases):
+def test_a_verdict_is_against_the_arm_that_is_named(three_bases: Comparison) -> None:
     baseline, _, second, _ = three_bases.arms
     assert second.summary.mean > baseline.summary.mean
     assert second.verdict.kind == "better"
@@ -148,7 +150,7 @@ def test_a_verdict_is_against_the_arm_that_is_named(three_bases):
     assert "against other" not in list_claims(three_bases)[0].text  # the names stand beside the sentence
 
 
-def test_an_arm_that_is_only_a_base_is_a_reference(three_bases):
+def test_an_arm_that_is_only_a_base_is_a_reference(three_bases: Comparison) -> None:
     reference = three_bases.arms[1]
     assert reference.contrast is None
     assert "others are compared with it" in reference.reason_not_compared

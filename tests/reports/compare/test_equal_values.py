@@ -63,11 +63,11 @@ def test_equal_fine_numbers_are_of_one_computation() -> None:
 @pytest.mark.parametrize("same_weights", [True, False])
 def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same_weights: bool) -> None:
     base = make_arm("base", 0.0, seeds=40)
-    twin = {
+    results = {
         seed: replace(r, fingerprints=r.fingerprints if same_weights else {"weights": f"other {seed}"})
         for seed, r in base.results.items()
     }
-    twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
+    twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=results)
     arm = compare(design_arms((base, twin), metrics=BOTH, **LOOKS)).arms[1]
     assert (arm.verdict.kind, arm.contrast.pair_count) == (("same", 10) if same_weights else ("open", 40))
     assert arm.contrast.is_all_tied

@@ -147,7 +147,7 @@ def recompute(table, numbers, metrics):
     looks = Looks(numbers)
     judges = {name: Judge(table, looks, name, delta, lower) for name, delta, lower in metrics}
     first = metrics[0][0]
-    done = {}
+    done: dict[str, dict[str, object]] = {}
     for n in numbers:
         waiting = [arm for arm in bases.index if arm not in done]
         if not waiting:

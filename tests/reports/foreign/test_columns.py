@@ -25,6 +25,7 @@ from unrolled.reports.page.exports import (
 )
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.words.page_warnings import list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_remarks, describe_too_few_pairs
 
@@ -41,6 +42,7 @@ def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
 def test_without_pairs_the_numbers_are_welchs_of_rs_documentation() -> None:
     # t = -1.8608, df = 17.776, p-value = 0.07939, of 1 minus 2: −3.3654832 to 0.2054832
     contrast = compare_sleep("").arms[1].contrast
+    assert isinstance(contrast, Unpaired)
     assert (round(contrast.mean_difference / contrast.error, 4), round(contrast.df, 3)) == (1.8608, 17.776)
     ends = contrast.interval()
     assert contrast.p == pytest.approx(0.08145, abs=0.01)

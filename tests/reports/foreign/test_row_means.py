@@ -158,7 +158,7 @@ def test_a_copied_run_with_other_failed_rows_is_one_run() -> None:
     rng = np.random.default_rng(3)
     frame = make_documents(rng, 10).assign(status="done")
     losses = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
-    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(losses))
+    frame["extra"] = frame.extra.where(frame.group == "1", frame.document.map(losses))
     for seed in range(10):
         row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
         frame.loc[row.index, "status"] = "failed"
@@ -192,7 +192,7 @@ def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
     rng = np.random.default_rng(3)
     frame = make_documents(rng, 10).assign(status="done", seconds=lambda f: rng.random(len(f)))
     one_run = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
-    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(one_run))
+    frame["extra"] = frame.extra.where(frame.group == "1", frame.document.map(one_run))
     frame.loc[frame[frame.group == "2"].sample(5, random_state=0).index, "status"] = "failed"
     columns = replace(BY_SEED, metrics=(METRIC, Metric("seconds", 1.0)))
     assert compare_table(frame, columns).arms[1].is_one_run

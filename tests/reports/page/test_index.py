@@ -13,6 +13,7 @@ from tests.helpers.pages import read_page_text
 from unrolled.reports.page import render as render_module
 from unrolled.reports.page.render import render, render_index
 from unrolled.reports.page.summary import find_page, read_summary
+from unrolled.reports.templates.filling import fill_page_template
 
 
 def name_folder(name):
@@ -103,11 +104,10 @@ def test_the_index_says_what_failed(render_study, tmp_path):
 
 
 def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
-    fill = render_module.fill_page_template
     later = [compare(make_pair_design(study="later"))]
 
     def fill_and_render(template, context):
-        filled = fill(template, context)
+        filled = fill_page_template(template, context)
         if template == "index.html" and later:
             render(later.pop(), tmp_path)
         return filled

@@ -125,11 +125,11 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = replace(make_arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
     slow = replace(make_arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
     comparison = compare(design_arms((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
-    strong = comparison.arms[1]
-    assert strong.done_count == 15
-    assert strong.contrast.pair_count == 10
-    assert strong.describe_seeds_of_mean() == "10"
-    assert comparison.arms[2].describe_seeds_of_mean() == "15 of 20"
+    _, first, second = comparison.arms
+    assert first.done_count == 15
+    assert first.contrast.pair_count == 10
+    assert first.describe_seeds_of_mean() == "10"
+    assert second.describe_seeds_of_mean() == "15 of 20"
 
 
 @pytest.mark.parametrize("design", [make_looked_design(), make_laddered_design()])
@@ -300,9 +300,10 @@ def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(compari
 @pytest.mark.parametrize(("seeds", "judged"), [(9, False), (10, True)])
 def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(seeds, judged):
     """Looked at after every five seeds, two equal arms of a study of forty were called different in .19."""
-    arms = [make_arm("base", 0.0), make_arm("a", 0.3, settings={"clip": 1.0})]
+    base = make_arm("base", 0.0)
+    first = make_arm("a", 0.3, settings={"clip": 1.0})
     late = make_arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
-    comparison = compare(design_arms((*arms, late), metrics=BOTH, **LOOKS))
+    comparison = compare(design_arms((base, first, late), metrics=BOTH, **LOOKS))
     arms = {arm.name: arm for arm in comparison.arms}
     verdicts = comparison.judge_undeclared(
         {"late": (arms["b"], arms["a"]), "whole": (arms["a"], arms["base"])}

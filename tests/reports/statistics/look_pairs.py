@@ -7,7 +7,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import Looks
-from unrolled.reports.statistics.seed_values import SidePair
+from unrolled.reports.statistics.seed_values import SidePair, select_side_seeds
 
 ACCURACY = Metric("valid_accuracy", 0.02)
 LOSS = Metric("valid_loss", 0.05)
@@ -25,17 +25,19 @@ def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Side
         "valid_loss": (2 - baseline_values - 2 * d, 2 - baseline_values),
     }
     return {
-        m: tuple(dict(zip(SEEDS[:n], x.tolist(), strict=False)) for x in pair) for m, pair in sides.items()
+        metric: (_number_seeds(arm[:n]), _number_seeds(baseline[:n]))
+        for metric, (arm, baseline) in sides.items()
     }
+
+
+def _number_seeds(values: np.ndarray) -> dict[int, float]:
+    return dict(zip(SEEDS, values.tolist(), strict=False))
 
 
 def cut_pairs(pairs: Pairs, n: int) -> Pairs:
     """Return the same pairs with the first n seeds."""
-    keep = set(SEEDS[:n])
     return {
-        name: {
-            m: tuple({s: v for s, v in x.items() if s in keep} for x in pair) for m, pair in by_metric.items()
-        }
+        name: {metric: select_side_seeds(sides, SEEDS[:n]) for metric, sides in by_metric.items()}
         for name, by_metric in pairs.items()
     }
 

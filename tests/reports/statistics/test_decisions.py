@@ -56,9 +56,10 @@ def test_seeds_beyond_a_look_change_nothing() -> None:
             minimal = {name: cut_pairs(pairs, n)[name] for name, n in needed.items()}
             extra = {name: cut_pairs(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
             wild = {s: (math.inf if s % 3 else 9.0) for s in SEEDS if s not in SEEDS[: max(needed.values())]}
-            for by_metric in extra.values():
-                for pair in by_metric.values():
-                    pair[0].update(wild)
+            extra = {
+                name: {metric: ({**arm, **wild}, base) for metric, (arm, base) in by_metric.items()}
+                for name, by_metric in extra.items()
+            }
             state = run_looks(minimal)
             looked = run_looks(cut_pairs(extra, max(needed.values())))
             assert looked == state  # seeds of others' looks, in a contrast that is decided, too

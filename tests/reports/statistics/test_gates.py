@@ -30,7 +30,7 @@ SEEDS = tuple(range(40))
 GATES = 4_000
 
 
-def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> SidePair:
+def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> tuple[dict[int, float], dict[int, float]]:
     """Return losses by seed of a head that is worse by so much on each."""
     base = np.arange(len(worse)) / 4 if base is None else base
     return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
@@ -171,9 +171,9 @@ def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
     diverged = np.where(np.arange(40) < 3, math.inf, 0.0)
     assert "seed 0 diverged at the head" in judge_gate(head + diverged).fault
     for on_both_sides in (True, False):
-        sides = {"": {"loss": make_pair(head + diverged if on_both_sides else head, base)}}
-        sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
-        gate = decide(sides)
+        sides = make_pair(head + diverged if on_both_sides else head, base)
+        sides[1].update(dict.fromkeys(range(3), math.inf))
+        gate = decide({"": {"loss": sides}})
         assert gate.has_passed
         assert gate.bounds["", "loss"].pair_count == 7
 

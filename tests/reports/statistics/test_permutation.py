@@ -137,7 +137,8 @@ def test_blocks_of_values_change_sides_as_single_values_do() -> None:
 def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() -> None:
     def compare_diverging(arm: int, n: int, baseline: int, m: int, **options: object) -> Unpaired:
         sides = ([math.inf] * k + [1.0 + i for i in range(size - k)] for k, size in ((arm, n), (baseline, m)))
-        return welch(*sides, JudgedScale(0.1), **options)
+        arm_values, base_values = sides
+        return welch(arm_values, base_values, JudgedScale(0.1), **options)
 
     contrast = compare_diverging(7, 50, 2, 10)
     assert contrast.divergence_p == pytest.approx(stats.fisher_exact([[7, 2], [43, 8]]).pvalue)

@@ -123,9 +123,11 @@ def test_trials_that_are_still_to_come_are_counted():
 
 def test_a_factor_without_effect_in_some_seeds_has_a_warning():
     late = make_arm("late", 0.1, settings={"reset": "never"})
+    results = {}
     for seed, result in late.results.items():
         proof = {"ok": seed > 1, "declared": "never", "seen": "never" if seed > 1 else "epoch"}
-        late.results[seed] = replace(result, witnesses={"reset": proof})
+        results[seed] = replace(result, witnesses={"reset": proof})
+    late = replace(late, results=results)
     comparison = compare(design_arms((make_arm("base", 0.0), late)))
     assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(comparison)
     assert list(map(str, comparison.arms[1].shown_witnesses)) == [

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.helpers.command_call import run_command
 from tests.helpers.git_repository import begin_repository, git
@@ -87,7 +88,7 @@ class Branch:
         self.replace("model.py", f"# {place}\n", f"PARTS['{place}'] = {effect}\n")
         return self.commit(message)
 
-    def audit(self, *words: str) -> tuple[int, dict[str, dict[str, object]], str]:
+    def audit(self, *words: str) -> tuple[int, dict[str, dict[str, Any]], str]:
         """Audit the branch. Returns the exit code, the changes by subject, and the answer."""
         process = run_command(self.folder, "audit", "main..branch", *words, "--json")
         record = json.loads(process.stdout)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> 
     assert serialize_result(Result.from_dict(answer["result"])) == serialize_result(steady(make_trial()))
 
 
-ANSWER = {"result": steady(make_trial()).to_dict()}
-WRONG_FIELDS = [
+ANSWER: dict[str, dict[str, Any]] = {"result": steady(make_trial()).to_dict()}
+WRONG_FIELDS: list[dict[str, Any]] = [
     {"status": "ok"},
     {"reason": ["a"]},
     {"output": None},
