@@ -189,9 +189,8 @@ def _prepare_training(study_run: StudyRun) -> None:
 
 def _explain_retraining(todo: Sequence[Trial], study_run: StudyRun) -> None:
     """Print why trials are trained again that the study's stored plan has."""
-    plan = study_run.plan
-    if stored_plan := plan_store.read_or_set_aside(plan.study_name, study_run.ledger):
-        for reason in retraining.explain_retraining(stored_plan, plan, todo, study_run.ledger):
+    if stored_plan := plan_store.read_or_set_aside(study_run.plan.study_name, study_run.ledger):
+        for reason in retraining.explain_retraining(stored_plan, study_run.plan, todo, study_run.ledger):
             print_line(reason)
 
 
