@@ -51,6 +51,8 @@ class Trainer:
     run_trial: function from a trial to its Result, called in a process of the trial's own.
     presentation: a `reports.presentation.Presentation`, how pages show its trials.
     mlflow_metrics: the metrics and curves that MLflow shows.
+    runs_user_code: whether a trial runs a program of the user's. Of this nothing is known before its first
+        trials, which show whether its seed and settings have an effect, and whether it repeats its numbers.
     check_first_batch: like `run_trial`, but checks a model on its first batch, before its study is trained.
     plugins: the module that loads plug-ins.
     estimate_seconds: function from a trial to its expected seconds on one core; a minute without one.
@@ -60,6 +62,7 @@ class Trainer:
     run_trial: "ImportName[Callable[[Any], Result]]"
     presentation: ImportName[Any]  # `bench` does not import `reports`
     mlflow_metrics: "ImportName[MlflowMetrics]"
+    runs_user_code: bool
     check_first_batch: "ImportName[Callable[[Any], Result]]" = NOTHING
     plugins: ImportName[Plugins] = NOTHING
     estimate_seconds: ImportName[Callable[[Any], float]] = NOTHING
@@ -71,6 +74,7 @@ TRAINERS = {
         run_trial=ImportName("unrolled.bench.chapter.chapter_run:run_trial"),
         presentation=ImportName("unrolled.reports.chapter.chapter_pages:CHAPTER_PAGES"),
         mlflow_metrics=ImportName("unrolled.bench.chapter.chapter_mlflow:CHAPTER_MLFLOW"),
+        runs_user_code=False,
         check_first_batch=ImportName("unrolled.bench.chapter.first_batch:check_first_batch"),
         plugins=ImportName("unrolled.bench.chapter.plugins"),
         estimate_seconds=ImportName("unrolled.bench.chapter.time_estimates:estimate_seconds"),
@@ -80,6 +84,7 @@ TRAINERS = {
         run_trial=ImportName("unrolled.bench.program.program_run:run_trial"),
         presentation=ImportName("unrolled.reports.presentation:PROGRAM_PAGES"),
         mlflow_metrics=ImportName("unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"),
+        runs_user_code=True,
     ),
 }
 """The trainers by name: "chapter" trains the models of the chapter, "program" runs a user's program."""

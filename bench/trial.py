@@ -1,12 +1,15 @@
 """Trial and Result: the settings of a training and its outcome. Frozen data with an identity.
 
-The way of a trial, and what its result may count as in a study:
+A trial that is planned is trained until it has a result. If its process is killed, another attempt follows.
 
-    planned → training → done       in a study: failed, if a judged number is missing or was measured in part;
-                ↑  ↓                diverged, if a program's judged number is not finite
-               killed    diverged
-                         failed     in a study: diverged, as above; trained again with --retry, and if it is
-                                    among a program's first trials
+| its training | status of its result | what the result may count as in a study |
+|---|---|---|
+| ended | done | failed: a judged number is missing, or a judged time is not the whole |
+| ended, in a program | done | also diverged: a judged number is not finite |
+| lost a finite loss | diverged | diverged |
+| failed, or was killed too often | failed | diverged: a program's judged number is not finite |
+
+A failed trial is trained again with --retry, and if it is among a program's first trials.
 
 Nothing here imports torch, so that planning, reading results and reporting stay light.
 """
@@ -291,7 +294,7 @@ class Result:
     output: str = ""  # end of the output of a trial that failed, or reported no number
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """True if the training finished, so that its numbers may be used."""
         return self.status == "done"
 

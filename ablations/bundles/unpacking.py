@@ -48,7 +48,7 @@ class Bundle:
     @property
     def may_be_trained(self) -> bool:
         """True if training a trial again runs no code that is not trusted."""
-        return self.is_trusted or not (self.plan.is_of_program or self.plugins)
+        return self.is_trusted or not (self.plan.trainer.runs_user_code or self.plugins)
 
     def find_text_file(self, trial: Trial) -> Path | None:
         """Return the file of the bundle that has a trial's text, if there is one."""

@@ -27,7 +27,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     plan, program = load_plan_and_factory(study, ledger)
-    if plan.is_of_program:
+    if not plan.trainer.plugins:
         refuse_plugins(plan.study_name, options)
     results = {id: locate_files(result, program) for id, result in read_page_results(plan, ledger).items()}
     require(
@@ -39,7 +39,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     check_parts(trials, plan.study_name)
     included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
     write_bundle(output, plan, results, ledger, options.plugin, included_trials)
-    trust = " --trust" if plan.is_of_program or options.plugin else ""
+    trust = " --trust" if plan.trainer.runs_user_code or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
     absent_paths = dict.fromkeys(
         path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths

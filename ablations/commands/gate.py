@@ -107,5 +107,5 @@ def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, st
         return {}, 0.0
     plan = plan_store.load_plan(study.name, ledger)
     results = ledger.read_results(plan.ids)
-    times = [result.total_seconds for result in results.values() if result.done]
+    times = [result.total_seconds for result in results.values() if result.is_done]
     return measure_spreads(plan, results), fmean(times or [0.0])

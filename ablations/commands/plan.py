@@ -48,7 +48,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     """Print one study's arms, the seeds that each may need, its trials, the expected time and the device."""
-    has_plan = study.is_of_program or ledger.find_result_files()
+    has_plan = study.trainer.runs_user_code or ledger.find_result_files()
     plan, planned_trials = make_plan(study, "", device.type) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured_seconds = read_measurements(study, ledger, plan, device.type)
@@ -61,7 +61,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
     if plan:
         plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
-    if plan and study.is_of_program:
+    if plan and study.trainer.runs_user_code:
         trial = study.baseline.make_unidentified_trial(device=device.type)
         mean = fmean(measured_seconds.values()) if measured_seconds else None
         for line in describe_costs(plan, trial, len(results), mean, device):
@@ -70,7 +70,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
         print("commits, each with the packages that are installed now:")
         for commit in commits.values():
             print(make_visible(f"  {commit.name}  {commit.description}"))
-    if plan and not study.is_of_program:
+    if plan and not study.trainer.runs_user_code:
         remark = f"{len(results):,} are in {make_visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {remark}")
     if plan and results and _has_ended(plan, results):
@@ -92,7 +92,7 @@ def _expect_seconds(study: Study, measured_seconds: Mapping[str, float]) -> dict
     An arm of a program that was not measured is expected to take as long as the others.
     """
     expected_seconds = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
-    if study.is_of_program:
+    if not study.trainer.estimate_seconds:
         if not measured_seconds:
             return {}
         expected_seconds = dict.fromkeys(expected_seconds, fmean(measured_seconds.values()))
@@ -164,9 +164,9 @@ def _explain_columns(
     if len(study.rules.looks) > 1 and not study.rules.to_the_end:
         print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
     explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
-    if study.is_of_program and not measured_arms:
+    if not study.trainer.estimate_seconds and not measured_arms:
         explanation += ", unknown until the first has ended"
-    if device.type == "cuda" and not study.is_of_program and len(measured_arms) < len(study.arms):
+    if device.type == "cuda" and study.trainer.estimate_seconds and len(measured_arms) < len(study.arms):
         explanation += ", else of one on a core: how long a GPU takes is not known before"
     print(f"seconds: {explanation}.")
 

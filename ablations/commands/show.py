@@ -46,7 +46,7 @@ def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     end = f"{result.status} in {format_duration(result.training_seconds)}"
     yield f"trial {trial.id}: {trial.title}, seed {trial.seed}: {end}"
     yield from (f"  in {use}" for use in uses)
-    if not result.done:
+    if not result.is_done:
         yield from ("", f"{result.trouble} (attempts: {result.attempts})")
     settings = [f"{key} {value}" for key, value in trial.flat_settings().items()]
     yield from _format_section("settings", _wrap_parts(settings))

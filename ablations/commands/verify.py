@@ -46,6 +46,6 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
         cure = suggestion(study, bundles) if bundles else "give the path of a bundle, or a study's name"
         require(plan_store.has_plan(study, ledger), "there is no such file", place=study, cure=cure)
     plan, program = load_plan_and_factory(study, ledger)
-    if plan.is_of_program:
+    if not plan.trainer.plugins:
         refuse_plugins(plan.study_name, options)
     return replay_sample(plan, ledger, options, partial(locate_files, program=program))

@@ -140,7 +140,7 @@ class MlflowRuns:
             tags=tags,
             started=result.started,
             ended=ended,
-            status="FINISHED" if result.done else "FAILED",
+            status="FINISHED" if result.is_done else "FAILED",
             points=make_metric_points(
                 mlflow_metrics.list_curve_points(result), numbers, result.started, ended
             ),

@@ -22,7 +22,7 @@ from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_rules import StudyRules, find_base
-from unrolled.bench.trainer import TRAINERS
+from unrolled.bench.trainer import TRAINERS, Trainer
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
@@ -155,14 +155,14 @@ class Plan:
         return self.rules.name
 
     @property
-    def is_of_program(self) -> bool:
-        """True if its trials run a user's program, and not models of the chapter."""
-        return self.trainer_name == "program"
+    def trainer(self) -> Trainer:
+        """What the trainer of its trials supplies."""
+        return TRAINERS[self.trainer_name]
 
     @property
     def mlflow_metrics(self) -> MlflowMetrics:
         """The metrics and curves of its trials that MLflow shows."""
-        return TRAINERS[self.trainer_name].mlflow_metrics.load()
+        return self.trainer.mlflow_metrics.load()
 
     def make_result_in_study(self, result: Result) -> ResultInStudy:
         """Return the result with the status that it has in this study, by its judged metrics.
@@ -172,7 +172,7 @@ class Plan:
         if name := self._commit_names.get(result.trial.id):
             result = replace(result, trial=result.trial.rename_commit(name))
         result = result.trial.apply_judged_metrics(result, self.rules.metric_names)
-        if result.done and self._has_partial_time(result):
+        if result.is_done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
             result = replace(result, status="failed", reason=f"{reason}; --retry trains it anew")
         return ResultInStudy(result)
@@ -211,7 +211,7 @@ class Plan:
         checked = stored.trial.apply_judged_metrics(stored, self.rules.metric_names)
         if stored.status == "failed":
             return checked.status == "failed"
-        return retry and checked.done and self._has_partial_time(stored)
+        return retry and checked.is_done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
         return judges_cost(self.rules.metrics) and bool(result.provenance.get("resumed"))
@@ -223,7 +223,7 @@ class Plan:
 
     def make_planned_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        trial_class = TRAINERS[self.trainer_name].trial_type.load()
+        trial_class = self.trainer.trial_type.load()
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 

@@ -295,7 +295,7 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     results are found by the identities of trials, which are hashes of their fields. If the identities follow
     from the arms' fields and seeds, no result of another seed, setting or device can stand in an arm.
     """
-    if plan.nondeterminism and not plan.is_of_program:
+    if plan.nondeterminism and not plan.trainer.runs_user_code:
         yield "equal trials are said to differ, which those of the chapter do not"
     for arm in plan.arms:
         if set(arm.trial_ids) != set(plan.rules.seeds):

@@ -28,7 +28,7 @@ def load_plan_and_factory(study: str | Study, ledger: Ledger) -> tuple[Plan, Pro
     if isinstance(study, str) and not study.endswith(".toml"):
         plan = load_plan(study, ledger)
         require(
-            not plan.is_of_program,
+            not plan.trainer.runs_user_code,
             "is a study of a program, and its name does not say where the program is",
             place=study,
             cure="give its file's path in place of the name, or from Python the study itself",

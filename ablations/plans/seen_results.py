@@ -145,7 +145,7 @@ def hash_judged_numbers(result: Result, plan: Plan) -> str:
     if result.diverged:
         return "diverged"
     numbers = [result.metrics.get(name) for name in plan.rules.qualities]
-    if not result.done or not numbers or None in numbers:
+    if not result.is_done or not numbers or None in numbers:
         return ""
     return hashlib.sha256(canonical_json(numbers)).hexdigest()[:16]
 

@@ -119,7 +119,7 @@ def _summarise_metric(arm: DesignArm, name: str, judged: Mapping[str, Metric]) -
 
 def _collect_means(arm: DesignArm, plan: Plan) -> dict[str, float]:
     """Return the mean, SD and interval of each metric that every finished seed has, if no seed diverged."""
-    done = {seed for seed, result in arm.results.items() if result.done}
+    done = {seed for seed, result in arm.results.items() if result.is_done}
     judged = {metric.name: metric for metric in plan.rules.metrics}
     means: dict[str, float] = {}
     for name in plan.mlflow_metrics.list_table_metrics(list(judged)):

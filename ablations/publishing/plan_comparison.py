@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
 from unrolled.bench.phrases import choose_form
-from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, DesignArm
 from unrolled.reports.formats import join_names, quote_name
@@ -52,14 +51,14 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),
-        nondeterminism=plan.nondeterminism if plan.is_of_program else {},
+        nondeterminism=plan.nondeterminism if plan.trainer.runs_user_code else {},
         allowed_distances=plan.allowed_distances,
     )
 
 
 def find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
-    presentation: Presentation = TRAINERS[plan.trainer_name].presentation.load()
+    presentation: Presentation = plan.trainer.presentation.load()
     return presentation
 
 

@@ -75,7 +75,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
             if not presentation.curve_metrics or name in drawn_curves
         }
         records = {key: record for key, record in result.records.items() if key not in single_records}
-        if result.done and arm_name not in sampled_arms and len(records) < len(result.records):
+        if result.is_done and arm_name not in sampled_arms and len(records) < len(result.records):
             records = dict(result.records)
             sampled_arms.add(arm_name)
         results[id] = replace(result, records=records, curves=curves, trace={})

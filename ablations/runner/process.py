@@ -105,7 +105,7 @@ def run_in_process(
     if result is None:
         reason = _describe_failure(attempt, conditions.limits.time_limit, number)
         result = make_failed_result(trial, reason, cause=Cause.TIME_LIMIT if attempt.timed_out else "")
-    has_quality = result.done and any(
+    has_quality = result.is_done and any(
         find_kind(name, trial.find_cost_kinds()) == "quality" for name in result.metrics
     )
     return replace(

@@ -133,10 +133,10 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
         if options.to_the_end:
             study = study.extend_to_the_end()
         study = check_out_commits(study, options.results)
-        if study.is_of_program:
-            refuse_plugins(study.name, options)
-        else:
+        if study.trainer.plugins:
             _require_packages(study.name)
+        else:
+            refuse_plugins(study.name, options)
         for arm in study.arms:
             with name_error_place(f"arm {arm.name!r}"):
                 arm.factory.check_data(arm.fields)

@@ -8,6 +8,7 @@ from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import ArmFields, TrialFactory
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.study_rules import StudyRules, find_base
+from unrolled.bench.trainer import Trainer
 from unrolled.bench.trial import Scalar, Trial
 
 
@@ -81,14 +82,9 @@ class Study:
         return self.arms[0]
 
     @property
-    def trainer_name(self) -> str:
-        """The name of what trains its arms: see `bench.trainer.TRAINERS`."""
-        return self.baseline.make_unidentified_trial().trainer_name
-
-    @property
-    def is_of_program(self) -> bool:
-        """True if its trials run a user's program, of which nothing is known before the first."""
-        return self.trainer_name == "program"
+    def trainer(self) -> Trainer:
+        """What the trainer of its arms supplies."""
+        return self.baseline.make_unidentified_trial().trainer
 
     def extend_to_the_end(self) -> "Study":
         """Return the study whose contrasts, though unlikely to be decided, get all seeds."""

@@ -37,7 +37,7 @@ class Budget:
 
     def add_trial(self, result: ResultInStudy) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
-        if result.done:
+        if result.is_done:
             self._expected_seconds += result.trial.expected_seconds
             self._measured_seconds += result.total_seconds
 

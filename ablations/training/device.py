@@ -73,7 +73,7 @@ def _choose_type(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
         return stored, "as its stored plan has it; without the GPUs of `gpus`, which --device cuda gives"
     if stored:
         return stored, "as its stored plan has it"
-    if options.cluster or not study.is_of_program:
+    if options.cluster or not study.trainer.runs_user_code:
         return "cpu", "the default"
     if gpus or wants_several:
         unused = "one that uses none trains more trials at a time with --device cpu"

@@ -57,7 +57,7 @@ def read_measurements(
         names = measured_plan.arm_names_by_id
         for id, result in results.items():
             has_settings = result.trial.flat_settings() == settings.get(names[id])
-            if result.done and has_settings and measured_plan.device == device:
+            if result.is_done and has_settings and measured_plan.device == device:
                 times[names[id]].append(result.total_seconds)
         seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds

@@ -25,7 +25,7 @@ def find_unchecked_arms(
     Arms whose trainer has no `check_first_batch` are left out.
     """
     names = plan.arm_names_by_id
-    trained_arms = {names[id] for id, result in results.items() if result.done or result.diverged}
+    trained_arms = {names[id] for id, result in results.items() if result.is_done or result.diverged}
     return {
         names[trial.id]: trial
         for trial in trials
@@ -58,7 +58,7 @@ def check_first_batches(
     if interrupted:
         raise KeyboardInterrupt
     for name, trial in arms.items():
-        if (result := results.get(trial.id)) and not result.done:
+        if (result := results.get(trial.id)) and not result.is_done:
             reason = format_reason(result)
             if result.cause == Cause.TIME_LIMIT:
                 cure = "lower what makes it large (layers, hidden, window, batch, the text)"

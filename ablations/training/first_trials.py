@@ -130,7 +130,7 @@ def _refuse_failure(result: ResultInStudy, arm: PlannedArm, seed: int, key: str 
     cure = "nothing may stay of a trial before it" if key else ""
     if result.cause == Cause.EXIT_CODE and result.curves:  # the program had begun to train
         cure = cure or "where training diverges, let it report NaN"
-    has_result = result.done or result.diverged
+    has_result = result.is_done or result.diverged
     require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 
 
@@ -215,7 +215,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> No
     """Raise BadInput for a seed or an arm without effect; print arms that may equal their base by chance."""
     plan = study_run.plan
     require(
-        any(result.done for result in results.values()),
+        any(result.is_done for result in results.values()),
         f"each of its first trials {results[list_first_trials(plan)[0]].reason}",
         place=f"study {plan.study_name!r}",
         cure="check that the program reports the metric that you mean",
@@ -268,7 +268,7 @@ def _is_tie(pair: ArmPair, results: Mapping[str, ResultInStudy], study_run: Stud
 def _has_same_numbers(first: ResultInStudy, second: ResultInStudy, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; a diverged result equals no other."""
     qualities = study_run.plan.rules.qualities
-    if not (first.done and second.done) or any(
+    if not (first.is_done and second.is_done) or any(
         first.metrics[name] != second.metrics[name] for name in qualities
     ):
         return False

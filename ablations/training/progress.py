@@ -91,7 +91,7 @@ def show_progress(
             if not console.is_terminal:
                 line = "; ".join(filter(None, [f"[{ended}/{total}] {latest}", left]))
                 console.print(line, markup=False, soft_wrap=True)
-            color = "" if result.done else "red"
+            color = "" if result.is_done else "red"
             bar.latest = Text(latest, "yellow" if result.warning else color)
             bar.update(task, advance=1, total=total, left=left)
 
@@ -130,7 +130,7 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
         place += f", GPU {facts['gpu_index']} ({facts.get('gpu_uuid', '')})"
     if "restart" in facts:
         place += f", {facts['restart']}"
-    if not result.done:
+    if not result.is_done:
         return make_visible(f"{name}: {result.trouble}{place}")
     names = dict.fromkeys([*judged, *result.trial.main_metrics])
     numbers = ", ".join(

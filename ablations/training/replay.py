@@ -53,7 +53,7 @@ def replay_sample(
     conditions = make_trial_conditions([result.trial for result in results], options, device)
     outcomes = replay_trials(results, conditions, plan)
     equality = "bit-identical"
-    if plan.is_of_program:
+    if plan.trainer.runs_user_code:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.nondeterminism):
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
@@ -126,7 +126,7 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
     all_qualities = [name for name in trainings[0].metrics if find_kind(name, kinds) == "quality"]
     names = plan.rules.qualities or all_qualities
     values = {
-        name: [result.metrics[name] for result in trainings if result.done and name in result.metrics]
+        name: [result.metrics[name] for result in trainings if result.is_done and name in result.metrics]
         for name in names
     }
     return {name: max(numbers) - min(numbers) for name, numbers in values.items() if numbers}
@@ -150,7 +150,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[ResultInStudy]:
 
     Raises BadInput if there are none.
     """
-    ended_ids = [id for id, result in plan.read_results(ledger).items() if result.done or result.diverged]
+    ended_ids = [id for id, result in plan.read_results(ledger).items() if result.is_done or result.diverged]
     random.SystemRandom().shuffle(ended_ids)
     results = filter(None, map(ledger.read_result, ended_ids))
     sample = list(islice(map(plan.make_result_in_study, results), number))
@@ -180,7 +180,7 @@ def _compare_replay(result: Result, new_result: Result | None, reason: str, plan
     if new_result is None:
         return Replay(result, obstacle="interrupted", was_interrupted=True)
     new_result = plan.make_result_in_study(new_result)
-    if not (new_result.done or new_result.diverged):
+    if not (new_result.is_done or new_result.diverged):
         return Replay(result, obstacle=format_reason(new_result))
     if reason:
         return Replay(result, obstacle=f"{reason}, {_describe_distance(result, new_result, plan)}")

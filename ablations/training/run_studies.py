@@ -103,7 +103,7 @@ def _run_study(
         plan, trials = make_plan(study, command, device.type)
         if stored_plan := plan_store.read_sound_plan(plan.study_name, ledger):
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
-        if plan.is_of_program:
+        if plan.trainer.runs_user_code:
             refuse_stored_failures(plan, ledger, retry=options.retry)
         with closing(Writer(find_tracking_uri())) as writer:
             study_run = StudyRun(
@@ -154,7 +154,7 @@ def _train_study(study_run: StudyRun) -> bool:
     """
     _prepare_training(study_run)
     awaited_repetition = awaits_repetition(study_run.plan)
-    if study_run.plan.is_of_program:
+    if study_run.plan.trainer.runs_user_code:
         _train_first_trials(study_run)
     _announce_replacement(study_run.plan, study_run.options.out)
     if not study_run.interrupted:
@@ -187,16 +187,15 @@ def _prepare_training(study_run: StudyRun) -> None:
     _check_arms(todo, study_run)
     study_run.store_plan(add_earlier_verdicts(study_run.plan, study_run.ledger))
     study_run.writer.open_study(study_run.plan)
-    if todo and study_run.plan.is_of_program:
+    if todo and study_run.plan.trainer.runs_user_code:
         _print_costs(study_run)
     _count_earlier_results(study_run)
 
 
 def _explain_retraining(todo: Sequence[Trial], study_run: StudyRun) -> None:
     """Print why trials are trained again that the study's stored plan has."""
-    plan = study_run.plan
-    if stored_plan := plan_store.read_or_set_aside(plan.study_name, study_run.ledger):
-        for reason in retraining.explain_retraining(stored_plan, plan, todo, study_run.ledger):
+    if stored_plan := plan_store.read_or_set_aside(study_run.plan.study_name, study_run.ledger):
+        for reason in retraining.explain_retraining(stored_plan, study_run.plan, todo, study_run.ledger):
             print_line(reason)
 
 
@@ -228,7 +227,7 @@ def _count_earlier_results(study_run: StudyRun) -> None:
 def _print_costs(study_run: StudyRun) -> None:
     """Print what the study of a program costs, and what is checked first."""
     results = study_run.scheduler.results
-    times = [result.total_seconds for result in results.values() if result.done]
+    times = [result.total_seconds for result in results.values() if result.is_done]
     mean = fmean(times) if times else None
     for line in describe_costs(study_run.plan, study_run.trials[0], len(results), mean, study_run.device):
         print_line(f"{make_visible(study_run.plan.study_name)}: {make_visible(line)}")

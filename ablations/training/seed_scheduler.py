@@ -94,7 +94,7 @@ class SeedScheduler:
         self.results[id] = result.drop_details()
         completes_look = self.pending_ids == {id}
         self.pending_ids.discard(id)
-        may_end = self._decides_jointly and not result.done  # one failed trial may fail a gate
+        may_end = self._decides_jointly and not result.is_done  # one failed trial may fail a gate
         if completes_look or may_end or replaces_result:
             self._evaluate_looks()
         return completes_look

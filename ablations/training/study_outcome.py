@@ -85,7 +85,7 @@ def _count_trials(outcome: StudyOutcome) -> str:
 
     results = outcome.results
     counts = outcome.status_counts
-    new_count = sum(results[id].done for id in outcome.trained_ids if id in results)
+    new_count = sum(results[id].is_done for id in outcome.trained_ids if id in results)
     line = (
         f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed, "
         f"{counts['diverged']} diverged, {outcome.missing_count} left"

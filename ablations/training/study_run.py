@@ -177,8 +177,8 @@ class StudyRun:
         return trial.id in self.paused_ids
 
     def has_time_for(self, trial: Trial) -> bool:
-        """Return True if a trial is expected to end in time or, of an unmeasured program, if time is left."""
-        is_unknown = self.plan.is_of_program and not self.budget.has_measurement
+        """Return True if a trial is expected to end in time or, while that is unknown, if time is left."""
+        is_unknown = not trial.trainer.estimate_seconds and not self.budget.has_measurement
         return self.budget.allows_trial(0.0 if is_unknown else trial.expected_seconds)
 
     def _count_remaining_trials(self) -> Remaining:

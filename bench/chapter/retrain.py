@@ -83,7 +83,7 @@ def _check_retrainable(result: Result) -> ChapterTrial:
     rule = f"{trial.model} is fitted by counting"
     is_trained = not find_model(trial.model).is_counting_model
     require(is_trained, rule, place=place, cure="there is nothing to train")
-    require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
+    require(result.is_done, f"has no model, as its training did not finish: {result.reason}", place=place)
     is_unchanged = trial.identify().id == trial.id
     require(is_unchanged, "its code or text have changed since", place=place, cure="run its study again")
     return trial

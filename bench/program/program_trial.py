@@ -149,7 +149,7 @@ class ProgramTrial(Trial):
             if not_number := result.provenance.get("not_numbers", {}).get(name):
                 return replace(result, status="failed", reason=not_number, cause="")
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
-        if missing_metric is None or not result.done:
+        if missing_metric is None or not result.is_done:
             return result
         reason = self._explain_missing_metric(missing_metric, result)
         return replace(result, status="failed", reason=reason)

@@ -109,7 +109,7 @@ def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart
     """
     seeds = arm.contrast.seeds if arm.contrast else ()
     compared = (comparison.find_base(arm).counted_arm, arm.counted_arm)
-    finished = [{seed: _read_sums(r) for seed, r in side.results.items() if r.done} for side in compared]
+    finished = [{seed: _read_sums(r) for seed, r in side.results.items() if r.is_done} for side in compared]
     sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
     names = {name: None for side in sides for sums in side for name in sums}
     is_whole = all(sums.keys() == names.keys() for side in sides for sums in side)

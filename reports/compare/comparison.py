@@ -118,7 +118,7 @@ class Comparison:
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
-        by_arm = [{seed for seed, r in arm.counted_arm.results.items() if r.done} for arm in self.arms]
+        by_arm = [{seed for seed, r in arm.counted_arm.results.items() if r.is_done} for arm in self.arms]
         return tuple(
             seed
             for seed in self.design.rules.seeds

@@ -57,7 +57,7 @@ class DesignArm:
     @property
     def finished_results(self) -> tuple[ResultInStudy, ...]:
         """The results of the trials that neither failed nor diverged, in the order of seeds."""
-        return tuple(result for result in self.results.values() if result.done)
+        return tuple(result for result in self.results.values() if result.is_done)
 
     @property
     def example_trial(self) -> Trial | None:
@@ -85,7 +85,7 @@ class DesignArm:
         """
         numbers = {}
         for seed, result in self.results.items():
-            if result.done and metric in result.metrics:
+            if result.is_done and metric in result.metrics:
                 value = result.metrics[metric]
                 numbers[seed] = value if abs(value) <= LARGEST_FINITE else math.inf
             elif result.diverged:
@@ -190,7 +190,7 @@ def make_judged_values(measured_values: SeedValues, metric: Metric) -> dict[Any,
 
 def choose_seconds(result: ResultInStudy) -> float:
     """Return the seconds of a trial as tables have them; of one that is not done, those of its process."""
-    return result.training_seconds if result.done else result.total_seconds
+    return result.training_seconds if result.is_done else result.total_seconds
 
 
 class ArmRemark(StrEnum):

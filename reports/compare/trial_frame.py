@@ -46,7 +46,7 @@ def make_trial_record(arm: str, seed: int, result: ResultInStudy) -> dict[str, o
         "attempts": result.attempts,
         "seconds": choose_seconds(result),
     }
-    measured = result.metrics if result.done else {}
+    measured = result.metrics if result.is_done else {}
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # values that a program logs replace neither

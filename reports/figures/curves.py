@@ -62,7 +62,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     reader = comparison.design.presentation.read_curves
     read_curves = reader.load() if reader else attrgetter("curves")
     trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.counted_arm.results.items()]
-    measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
+    measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.is_done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     judged_names = [name for name in comparison.design.rules.metric_names if name in curve_names]
     names = judged_names or list(curve_names)[:1]
@@ -78,7 +78,7 @@ def _sample_points(
 ) -> pd.DataFrame:
     """Return the finite points of a metric's curves, one row each, at `most_steps` steps at most."""
     curves_of_metric = [
-        (arm, seed, r.done, curves[metric])
+        (arm, seed, r.is_done, curves[metric])
         for arm, seed, r, curves in measured
         if len(curves.get(metric, ()))
     ]

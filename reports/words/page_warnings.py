@@ -81,7 +81,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
-        seeds = [seed for seed, result in arm.counted_arm.results.items() if result.done]
+        seeds = [seed for seed, result in arm.counted_arm.results.items() if result.is_done]
         is_perfect = values and all(metric.are_best(numbers) for metric, numbers in values)
         if (
             is_perfect

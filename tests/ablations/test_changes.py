@@ -63,7 +63,14 @@ CURVE = [
         "                valid_errors=1 - self.validation.accuracy,\n",
     ),
 ]
-OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on and LMModel6 lacks, and a factor
+OPTION = [  # a keyword of nn.LSTM, which LMModel7 has and LMModel6 lacks, and a factor
+    (
+        "bench/chapter/models/lstm.py",
+        "    rnn_class = nn.LSTM\n",
+        "    rnn_class = nn.LSTM\n\n"
+        "    def __init__(self, vocab, hidden, layers, dropout, tying, bias=True):\n"
+        '        super().__init__(vocab, hidden, layers, dropout, tying, {"bias": bias})\n',
+    ),
     (
         "bench/chapter/models/registry.py",
         '{**_DEEP, "dropout": 0.4, "tying": True}',

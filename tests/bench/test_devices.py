@@ -127,7 +127,7 @@ def train_on_meta(
     def run(name: str, **changes: Any) -> Result:
         trial = make_tiny_trial(name, **changes)
         result = run_trial(trial)
-        assert result.done, result.reason
+        assert result.is_done, result.reason
         assert all(getattr(result, name) for name in ("metrics", "records", "witnesses", "fingerprints"))
         if not find_model(name).is_counting_model:
             assert meta_device.reads > 0, "else it was not on the device"

@@ -48,7 +48,7 @@ def start_trial(settings: dict[str, Any], **variables: str) -> Callable[[], Resu
         output, _ = process.communicate()
         assert process.returncode == 0
         result = Result.from_dict(json.loads(output.splitlines()[-1]))
-        assert result.done, result.reason
+        assert result.is_done, result.reason
         return result
 
     return wait

@@ -114,7 +114,7 @@ def test_canonical_json_is_sorted_ascii_and_strict() -> None:
 def test_a_failure_has_a_reason_of_one_line() -> None:
     failed = make_failed_result(TRIAL, "ValueError:\n  too\tmany\n")
     assert failed.reason == "ValueError: too many"
-    assert not failed.done
+    assert not failed.is_done
     assert not failed.diverged
     assert make_failed_result(TRIAL, "diverged: nan", status="diverged").diverged
-    assert make_result().done
+    assert make_result().is_done

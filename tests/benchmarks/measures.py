@@ -123,7 +123,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
             TrialConditions(preload=("unrolled.bench.chapter.warm_up",), workers=workers),
         )
         seconds = time.perf_counter() - start
-        assert [result.done for result in ledger.read_all_results()] == [True] * count
+        assert [result.is_done for result in ledger.read_all_results()] == [True] * count
     return {"seconds": seconds}
 
 

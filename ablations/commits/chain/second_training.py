@@ -61,4 +61,4 @@ def _read_results(name: str, plan: Plan, ledger: Ledger) -> Sequence[Result]:
         for id in arm.trial_ids.values()
         if (result := ledger.read_result(id))
     ]
-    return [result for result in stored if result.done]
+    return [result for result in stored if result.is_done]

@@ -60,3 +60,8 @@ class BuiltinRNN(BuiltinLM):
     """LMModel5: nn.RNN. Not "exactly what we created earlier": tanh, an input matrix, two biases."""
 
     rnn_class = nn.RNN
+
+    def __init__(
+        self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, nonlinearity: str
+    ) -> None:
+        super().__init__(vocab, hidden, layers, dropout, tying, {"nonlinearity": nonlinearity})

@@ -186,15 +186,24 @@ class StackedCells(nn.Module):
 
 
 class BuiltinLM(RecurrentLM):
-    """RecurrentLM around one of torch's own recurrent modules, `rnn_class`."""
+    """RecurrentLM around one of torch's own recurrent modules, `rnn_class`.
+
+    `rnn_options` are further keywords of that module. A subclass whose model has them as options names them.
+    """
 
     rnn_class: ClassVar[Callable[..., nn.RNNBase]]
 
     def __init__(
-        self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Any
+        self,
+        vocab: int,
+        hidden: int,
+        layers: int,
+        dropout: float,
+        tying: bool,
+        rnn_options: Mapping[str, Any] = {},
     ) -> None:
         def build_rnn() -> nn.Module:
-            return self.rnn_class(hidden, hidden, layers, batch_first=True, **options)
+            return self.rnn_class(hidden, hidden, layers, batch_first=True, **rnn_options)
 
         super().__init__(vocab, build_rnn, hidden, dropout, tying)
 

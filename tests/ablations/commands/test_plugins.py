@@ -128,7 +128,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, restore_registries, kind: 
         trial = ChapterTrial(
             model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
         )
-        assert check_first_batch(trial).done
+        assert check_first_batch(trial).is_done
 
 
 def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:

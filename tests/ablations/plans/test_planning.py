@@ -160,7 +160,7 @@ def test_a_retried_seed_is_measured_whole_if_a_time_is_judged(
     }
     assert trained_seeds.pop("deep") == [3]
     assert trained_seeds == dict.fromkeys(("baseline", "dropout 0.5"), [3] if is_measured_again else [])
-    assert all(result.done for result in after.values())
+    assert all(result.is_done for result in after.values())
 
 
 def test_a_seed_whose_second_measuring_was_stopped_is_measured_whole_again(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_seed_whose_second_measuring_was_stopped_is_measured_whole_again(tmp_p
     (folder / "dropout.broken").unlink()
     check_command(folder, "run", "mine.toml", "--retry")
     mended = ledger.read_results(ids)
-    assert all(result.done for result in mended.values())
+    assert all(result.is_done for result in mended.values())
     assert all(mended[id].started > result.started for id, result in stopped.items())
     assert min(result.started for result in mended.values()) > max(r.started for r in stopped.values())
 

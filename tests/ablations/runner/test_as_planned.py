@@ -205,4 +205,4 @@ NOTES.write_text("mine")
     reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
     plugin.write_text(lines + CELL.replace(forward, forward + reads))
     plugins.load_plugin(str(plugin))
-    assert run_in_process(make_trial("mine"), WORK, preload=[WARM], plugins=[str(plugin)]).done
+    assert run_in_process(make_trial("mine"), WORK, preload=[WARM], plugins=[str(plugin)]).is_done

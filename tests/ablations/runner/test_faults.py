@@ -98,7 +98,7 @@ def test_a_memory_limit_is_refused_where_it_stops_a_gpus_driver() -> None:
     on_gpu = replace(make_trial(), device="cuda")
     with pytest.raises(BadInput, match=r"^--memory-limit is for trials on the CPU.*--device cpu"):
         run_in_process(on_gpu, limits=Limits(memory_bytes=512 * MIB))
-    assert run_in_process(on_gpu).done
+    assert run_in_process(on_gpu).is_done
 
 
 @pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
@@ -106,7 +106,7 @@ def test_what_a_trial_started_ends_with_it(tmp_path: Path, wait_for, then: str) 
     seconds = 5 if then == "loops" else 120
     pid = str(tmp_path / "pid")
     result = run_fault("leaves_a_grandchild", seconds=seconds, pid=pid, then=then)
-    assert result.done is (then == "steady")
+    assert result.is_done is (then == "steady")
     wait_for(lambda: not is_alive(int((tmp_path / "pid-0").read_text())))
 
 

@@ -85,7 +85,7 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
         f"Path({str(record)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )
-    assert run_on_gpus(ledger, [make_gpu_trial()], 1, plugins=[str(plugin)])[0].done
+    assert run_on_gpus(ledger, [make_gpu_trial()], 1, plugins=[str(plugin)])[0].is_done
     assert record.read_text() == uuid(0)
 
 

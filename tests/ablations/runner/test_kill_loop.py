@@ -85,7 +85,7 @@ def check_ledger(folder: Path, trials: list[ChapterTrial], expected: dict[str, o
     assert {path.suffix for path in files} == {".json", ".lock"}
     results = read_results(ledger, trials)
     assert {id: serialize_result(result) for id, result in results.items()} == expected
-    assert all(result.done for result in results.values())
+    assert all(result.is_done for result in results.values())
     names = sorted(path.name for path in (folder / "trials").rglob("*") if path.is_file())
     assert names == sorted(f"{trial.id}.json" for trial in trials), "none lost, none doubled, nothing else"
     assert len(list((folder / "details").rglob("*.json"))) >= len(trials)

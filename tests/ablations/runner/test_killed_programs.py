@@ -41,11 +41,11 @@ def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
     tmp_path: Path,
 ) -> None:
     result = run_program(tmp_path, CHECKPOINTED, keep=("*.png", "last", "last/*"), reduction={"loss": "max"})
-    assert result.done
+    assert result.is_done
     assert result.attempts == 2
     assert result.metrics["began"] == 3
     loss_plan, time_plan = (build_plan({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
-    assert loss_plan.make_result_in_study(result).done
+    assert loss_plan.make_result_in_study(result).is_done
     assert time_plan.make_result_in_study(result).status == "failed", "its time is of a part"
     replacements = [
         plan.should_retrain(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
@@ -78,7 +78,7 @@ def test_a_worker_in_a_session_of_its_own_ends_with_each_attempt(
 ) -> None:
     program = LEAVES_A_WORKER.replace("{ROOT!r}", repr(str(ROOT)))
     result = run_program(tmp_path, program, keep=("*",))
-    assert result.done and result.attempts == 2
+    assert result.is_done and result.attempts == 2
     assert result.metrics["loss"] == 0, "the second attempt is alone in its folder"
     workers = [int(path.name) for path in tmp_path.glob("results/kept/*/*")]
     assert len(workers) == 2 and not any(map(is_alive, workers))
@@ -95,7 +95,7 @@ def test_a_program_that_a_limit_stopped_resumes_under_a_higher_one(
     (folder,) = tmp_path.glob("results/checkpoints/*.out")
     assert stopped_result.stopped_by_limit and str(folder) in stopped_result.reason
     result = run_program(tmp_path, TOO_LARGE, disk_limit=30)
-    assert result.done and result.metrics["began"] == 6
+    assert result.is_done and result.metrics["began"] == 6
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5], "those told before, too"
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_kind_of_machine_is_removed_with_a_word(tmp_path
     (kind,) = tmp_path.glob("results/checkpoints/*.kind")
     kind.write_text(json.dumps({**json.loads(kind.read_text()), "ATEN_CPU_CAPABILITY": "default"}))
     result = run_program(tmp_path, TOO_LARGE, disk_limit=30)
-    assert result.done and result.metrics["began"] == 0
+    assert result.is_done and result.metrics["began"] == 0
     assert "ATEN_CPU_CAPABILITY default / not set" in result.provenance["restart"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
@@ -113,10 +113,10 @@ def test_a_checkpoint_of_another_kind_of_machine_is_removed_with_a_word(tmp_path
 def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> None:
     condition = f"not os.path.exists('{tmp_path}/killed') and not open('{tmp_path}/killed', 'w').close()"
     result = run_program(tmp_path, CHECKPOINTED.replace("first == 0", condition), resumes=False)
-    assert result.done
+    assert result.is_done
     assert result.attempts == 2
     assert result.metrics["began"] == 0
-    assert build_plan({"base": [result]}, metrics=(SECONDS,)).make_result_in_study(result).done
+    assert build_plan({"base": [result]}, metrics=(SECONDS,)).make_result_in_study(result).is_done
 
 
 def count_results(trials: Path) -> int:
@@ -182,4 +182,4 @@ def test_after_kills_of_driver_and_program_all_trials_are_as_if_undisturbed(tmp_
     assert len(results) == 20
     for result in results.values():
         expected = random.Random(result.trial.seed).random() / int(result.trial.flat_settings()["width"])
-        assert result.done and result.metrics["loss"] == expected
+        assert result.is_done and result.metrics["loss"] == expected

@@ -53,7 +53,7 @@ def test_metrics_come_from_the_file_that_is_named(tmp_path: Path, file: str, met
     code = f"import sys, pathlib; pathlib.Path(sys.argv[2], '{file}').write_text('step,loss\\n1,2.5\\n')"
     code += "\nprint('{\"loss\": 9}')"
     result = run_program(tmp_path, code, metrics_source=metrics, settings={"name": "[a]"})
-    assert result.done and result.metrics["loss"] == 2.5
+    assert result.is_done and result.metrics["loss"] == 2.5
     assert run_program(tmp_path, code, metrics_source=file).reason.endswith(f"{{out}} has {file}")
 
 
@@ -197,7 +197,7 @@ with mlflow.start_run():
 @pytest.mark.slow
 def test_metrics_that_a_program_logs_to_mlflow_are_read(tmp_path: Path) -> None:
     result = run_program(tmp_path, LOGS_TO_MLFLOW, metrics_source="mlflow")
-    assert result.done, result.reason
+    assert result.is_done, result.reason
     assert result.metrics["val/loss"] == 3.5
 
 

@@ -118,8 +118,8 @@ def test_the_twin_trains_as_fastais_step_for_step(
     fastai, scratch = (
         run_trial(make_small_trial(m, options=options, **settings)) for m in ("awd", "awd-scratch")
     )
-    assert fastai.done
-    assert scratch.done
+    assert fastai.is_done
+    assert scratch.is_done
     assert fastai.fingerprints["metrics"] == scratch.fingerprints["metrics"]
     assert all(w["ok"] for w in scratch.witnesses.values()), scratch.witnesses
 

@@ -79,6 +79,6 @@ def test_a_seed_changes_no_count(
         run_trial(make_small_trial(model, seed=seed, split=split, order=order, options=options))
         for seed in (0, 1)
     ]
-    assert results[0].done
+    assert results[0].is_done
     assert results[0].fingerprints == results[1].fingerprints
     assert numbers_of(results[0].to_dict()) == numbers_of(results[1].to_dict())

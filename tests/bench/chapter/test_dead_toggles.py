@@ -147,7 +147,7 @@ def test_a_setting_is_witnessed_only_if_it_acts(
     base = run_once(make_trial(make_small_trial, model, {**settings, setting: level}))
     changed_trial = make_trial(make_small_trial, model, {**settings, setting: changed_level})
     changed = run_once(changed_trial)
-    assert base.done and changed.done, (base.reason, changed.reason)
+    assert base.is_done and changed.is_done, (base.reason, changed.reason)
     assert changed.witnesses[setting]["ok"], changed.witnesses[setting]
     assert setting == "split" or base.fingerprints["weights"] != changed.fingerprints["weights"]
     ignore_setting(monkeypatch, setting, level)

@@ -61,7 +61,7 @@ def test_ten_lines_are_a_model_that_learns(
     trial = make_small_trial("mine", engine=engine, epochs=3, options={"hidden": 8})
     check_first_batch(trial)
     result = run_trial(trial)
-    assert result.done
+    assert result.is_done
     assert all(w["ok"] for w in result.witnesses.values())
     assert result.curves["valid_loss"][-1][1] < result.curves["valid_loss"][0][1]
 
@@ -90,7 +90,7 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     trial = make_small_trial("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
     model: Any = build_model(trial, 9)
     assert [cell.sharp for cell in model.rnn.cells] == [3.0, 3.0]
-    assert check_first_batch(trial).done
+    assert check_first_batch(trial).is_done
 
 
 # Mistakes that are found when a file is loaded
@@ -155,7 +155,7 @@ def test_a_plugin_may_call_options_of_its_own_like_sizes(
     load_plugin("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
     trial = make_small_trial("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
     assert time_estimates.estimate_seconds(trial) > 0
-    assert check_first_batch(trial).done
+    assert check_first_batch(trial).is_done
 
 
 @pytest.mark.parametrize("kind", ["cell", "regularizer"])

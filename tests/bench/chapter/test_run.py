@@ -66,7 +66,7 @@ def test_a_trial_gives_the_same_bits_after_any_other(
     first = run_trial(make_small_trial(model, **changes))
     change_global_state()
     second = run_trial(make_small_trial(model, **changes))
-    assert first.done, first.reason
+    assert first.is_done, first.reason
     assert second.fingerprints == first.fingerprints
     assert second.trace == first.trace
     assert second.records == first.records
@@ -280,7 +280,7 @@ def test_a_diverged_training_is_a_result_that_names_why(
     """Whatever fastai writes into an exception on its way up."""
     result = run_trial(make_small_trial(model, engine=engine, epochs=3, lr=lr))
     assert result.diverged
-    assert not result.done
+    assert not result.is_done
     assert result.reason.startswith("diverged: the training loss ")
     assert model == "lm6" or " at step " in result.reason
     assert result.provenance["python"]
@@ -306,7 +306,7 @@ def test_a_model_that_errs_on_another_text_did_not_diverge(tmp_path: Path) -> No
             model="lm4", seed=0, corpus=str(text), window=4, batch=8, epochs=4, options={"hidden": 8}
         )
     )
-    assert result.done, result.reason
+    assert result.is_done, result.reason
     assert result.metrics["train_loss"] < math.log(2) < result.metrics["valid_loss"]
 
 

@@ -56,7 +56,7 @@ def test_roles_are_pooled_over_finished_seeds():
     accuracy = {row.name: shares[0] for row, shares in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):
         results = next(a for a in make_realistic_design().arms if a.name == name).results.values()
-        hits = [r.records["roles"]["separator"][1] for r in results if r.done]
+        hits = [r.records["roles"]["separator"][1] for r in results if r.is_done]
         assert accuracy[name] == sum(hits) / (1000 * seeds)
 
 

@@ -244,7 +244,7 @@ def test_hostile_names_are_text_in_a_picture(render_study):
 def test_every_seed_of_the_figure_has_its_curve_to_be_shown(page_pictures):
     for measured in make_realistic_design().arms:
         panel = page_pictures[f"Learning curves of {measured.name}"]
-        seeds = {s for s, r in measured.results.items() if r.done or r.diverged}
+        seeds = {s for s, r in measured.results.items() if r.is_done or r.diverged}
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 

@@ -60,7 +60,7 @@ def check_every_trial_is_stored_once(
     files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
     assert files == sorted(trial.id for trial in trials)
     for result in results:
-        assert not result.done or serialize_result(result) == serialize_result(steady(result.trial))
+        assert not result.is_done or serialize_result(result) == serialize_result(steady(result.trial))
 
 
 def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
