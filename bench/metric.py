@@ -143,6 +143,11 @@ class Metric:
         return self.kind == "quality"
 
     @property
+    def is_quality(self) -> bool:
+        """True if neither its kind nor its name is that of a cost."""
+        return self.has_quality_kind and not is_known_cost(self.name)
+
+    @property
     def is_structural(self) -> bool:
         """True if it follows from the settings alone, as a number of parameters does."""
         return not _STRUCTURAL.isdisjoint(_list_known_names(self.name))
@@ -192,7 +197,7 @@ def is_known_cost(name: str) -> bool:
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
     qualities = [metric for metric in metrics if metric.has_quality_kind]
-    return [metric for metric in qualities if not is_known_cost(metric.name)] or qualities
+    return [metric for metric in qualities if metric.is_quality] or qualities
 
 
 def find_direction(name: str) -> Better:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_known_cost
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.compare.trial_frame import read_numbers
 from unrolled.reports.formats import join_first_names, join_names
 from unrolled.reports.statistics.estimators import Floats
@@ -25,9 +25,7 @@ def describe_few_numbers(
 
     A row is called `noun`: "seed" in a study. Arms of `left_out` are not named.
     """
-    qualities = [
-        metric.name for metric in metrics if metric.has_quality_kind and not is_known_cost(metric.name)
-    ]
+    qualities = [metric.name for metric in metrics if metric.is_quality]
     arms = [arm for arm in _find_arms_with_few_numbers(table, qualities) if arm not in left_out]
     if not arms:
         return ""

@@ -37,7 +37,7 @@ def find_equal_seeds(arm: DesignArm, base: DesignArm, values: JudgedValues, desi
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
         for metric in design.rules.metrics
-        if metric.has_quality_kind and not is_known_cost(metric.name)
+        if metric.is_quality
     }
     if not sides:
         return frozenset()

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import groupby
 
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.bench.metric import FEWEST_SEEDS, is_known_cost
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import join_first, plural
 from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
@@ -73,11 +73,7 @@ def describe_one_run_arms(comparison: Comparison) -> str:
 
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
-    views = [
-        view
-        for view in comparison.views
-        if view.metric.has_quality_kind and not is_known_cost(view.metric.name)
-    ]
+    views = [view for view in comparison.views if view.metric.is_quality]
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
