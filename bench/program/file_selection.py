@@ -149,9 +149,10 @@ class Exclusions:
     def has_folder(self, folder: Path) -> bool:
         """Return True for a virtual environment, a cache, and a folder that Unrolled or MLflow writes."""
         if folder not in self._folders:
-            has_environment = (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").is_dir()
-            is_written = folder.name in _WRITTEN_FOLDERS or (folder / OUTPUT_MARK).exists()
-            self._folders[folder] = folder.name == "site-packages" or has_environment or is_written
+            marks = "pyvenv.cfg", "conda-meta", OUTPUT_MARK
+            # os.path: a folder that cannot be read has none
+            is_marked = any(os.path.exists(folder / mark) for mark in marks)  # noqa: PTH110
+            self._folders[folder] = is_marked or folder.name in ("site-packages", *_WRITTEN_FOLDERS)
         return self._folders[folder]
 
     def has_file(self, path: Path) -> bool:
