@@ -110,7 +110,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> Non
     table = unrolled.verdicts("small", folder=project / "results")
     assert set(table.open_because) <= {"under 5 seeds nothing is decided"}
     assert not table.exploratory.any()
-    assert not table.is_provisional.any()
+    assert not table.provisional.any()
     assert not table.diverged.any()
     assert (
         unrolled.compare("small", first, metric="seconds", delta=9.0, folder=project / "results").metric

@@ -11,7 +11,7 @@ from unrolled.bench.trial import RESULT_FORMAT, Result
 
 NAMES = {
     Result: """
-        trial status reason cause attempts started attempt_seconds curves metrics witnesses fingerprints
+        trial status reason cause attempts run started attempt_seconds curves metrics witnesses fingerprints
         records trace provenance output
     """,
     Plan: """
