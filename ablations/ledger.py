@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unrolled.bench.atomic_files import (
+from unrolled.bench.errors import BadInput, find_nearest, require
+from unrolled.bench.files.atomic_files import (
     PARTIAL,
     explain_file_errors,
     make_folder,
@@ -31,8 +32,7 @@ from unrolled.bench.atomic_files import (
     remove_abandoned_drafts,
     save_files,
 )
-from unrolled.bench.canonical_json import canonical_json
-from unrolled.bench.errors import BadInput, find_nearest, require
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)

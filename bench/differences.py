@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.trainer import TRAINERS
 

@@ -21,7 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.metric import COST_KINDS, Kind
 from unrolled.bench.trainer import TRAINERS, Trainer
 
@@ -29,7 +29,7 @@ RESULT_FORMAT = 10
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
-"""Size, inode and times of a file: see `bench.identity.read_file_state`."""
+"""Size, inode and times of a file: see `bench.sources.identity.read_file_state`."""
 
 Scalar = bool | int | float | str
 

@@ -19,7 +19,7 @@ from tests.helpers import command_process
 from tests.helpers import nvml_stand_in as stand_in
 from tests.helpers.new_process import new_fork_server, new_process
 from unrolled.ablations.runner import process
-from unrolled.bench import devices
+from unrolled.bench.hardware import devices
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
 TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}

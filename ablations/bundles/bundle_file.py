@@ -20,9 +20,9 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.sent_files import read_trial_files
-from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.plugins import find_companion_files
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files.atomic_files import save_file
 from unrolled.bench.trial import Trial
 
 DESCRIPTION = "ro-crate-metadata.json"

@@ -20,8 +20,8 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files.regular_files import explain_unread_file
 from unrolled.bench.program.program_trial import ProgramTrial
-from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 MOST_BYTES = 2**31  # most bytes of a bundle's files together

@@ -17,7 +17,7 @@ from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.run_studies import run_studies
-from unrolled.bench.atomic_files import save_file
+from unrolled.bench.files.atomic_files import save_file
 from unrolled.bench.phrases import make_visible
 from unrolled.reports.formats import join_names
 

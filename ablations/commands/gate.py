@@ -11,7 +11,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies
-from unrolled.bench.atomic_files import save_file
+from unrolled.bench.files.atomic_files import save_file
 from unrolled.bench.phrases import escape_markdown, make_visible
 from unrolled.reports.commits.gate_words import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration

@@ -8,9 +8,9 @@ from pathlib import Path
 from unrolled.ablations.drafting.draft import draft_study
 from unrolled.ablations.study.chapter_factory import DEFAULTS
 from unrolled.ablations.study.study_reader import list_shipped_studies
-from unrolled.bench.atomic_files import explain_file_errors
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import require
+from unrolled.bench.files.atomic_files import explain_file_errors
 from unrolled.bench.phrases import make_visible
 
 CELL = '''\

@@ -9,7 +9,7 @@ from unrolled.ablations.study.checkouts import find_place
 from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.commits.repository import LINK, Commit, Repository, TreeEntry
+from unrolled.bench.git.repository import LINK, Commit, Repository, TreeEntry
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.template import split_template
 

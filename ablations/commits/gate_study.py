@@ -31,9 +31,9 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.git.repository import FETCH, Commit, Repository
 from unrolled.bench.program.file_selection import is_code
 from unrolled.bench.study_rules import StoppingRule
 

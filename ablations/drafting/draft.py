@@ -14,11 +14,11 @@ from unrolled.ablations.drafting.library_flags import LIBRARIES, read_library_fl
 from unrolled.ablations.drafting.script_flags import Flag, find_seed, read_flags
 from unrolled.ablations.drafting.script_metrics import LOGGERS, is_judged, read_metrics
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.files.regular_files import explain_unread_file
 from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
 from unrolled.bench.phrases import select_phrases
 from unrolled.bench.program.identity.command_line import is_python
-from unrolled.bench.regular_files import explain_unread_file
+from unrolled.bench.sources.imports import UNREADABLE, import_names
 
 STUDY_TEMPLATE = """\
 name = "{name}"

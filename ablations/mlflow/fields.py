@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
-from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.hardware.machine_kind import find_machine_kind
 from unrolled.bench.metric import HELD_OUT_SPLITS
 from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.phrases import describe_witness

@@ -24,7 +24,7 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.ablations.plans.plan import Plan
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.trial import Result, Scalar
 

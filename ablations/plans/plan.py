@@ -17,10 +17,10 @@ from pydantic import ConfigDict, Field
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import ArmDescription
+from unrolled.bench.git.repository import Commit
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
-from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trainer import TRAINERS, Trainer
 from unrolled.bench.trial import Result, ResultInStudy, Trial

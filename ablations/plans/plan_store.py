@@ -32,9 +32,9 @@ from unrolled.ablations.plans.seen_results import (
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
-from unrolled.bench.atomic_files import save_file
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
+from unrolled.bench.files.atomic_files import save_file
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Trial
 

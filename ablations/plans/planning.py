@@ -9,7 +9,7 @@ from typing import Any
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Arm, Study
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.trial import Trial
 

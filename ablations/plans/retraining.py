@@ -7,8 +7,8 @@ from dataclasses import replace
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import describe_changes
 from unrolled.bench.phrases import plural
+from unrolled.bench.sources.identity import describe_changes
 from unrolled.bench.trial import Trial
 
 NEW_OCCASION = "other arms take turns with it, and a time of another day is no evidence"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.study_rules import SEEN_PAIRS
 from unrolled.bench.trial import Result, Trial
 

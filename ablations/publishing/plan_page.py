@@ -10,8 +10,8 @@ import numpy as np
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.publishing.plan_comparison import find_presentation
-from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
+from unrolled.bench.files.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.trial import ResultInStudy
 
 if TYPE_CHECKING:

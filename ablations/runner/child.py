@@ -20,10 +20,10 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
-from unrolled.bench.module_sources import ReadAudit
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.sources.identity import RUNNER, find_changed_files, record_contents
+from unrolled.bench.sources.module_sources import ReadAudit
 from unrolled.bench.trainer import ImportName
 from unrolled.bench.trial import FileState, Result, Trial, make_failed_result
 

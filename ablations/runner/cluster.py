@@ -24,8 +24,8 @@ from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import check_result
 from unrolled.ablations.runner.sent_files import store_files
 from unrolled.ablations.runner.trial_queue import TrialQueue
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Result, Trial, make_failed_result
 

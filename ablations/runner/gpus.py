@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from unrolled.bench.devices import Gpu, check_gpus
+from unrolled.bench.hardware.devices import Gpu, check_gpus
 
 
 class GpuSlots:

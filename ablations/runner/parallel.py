@@ -17,7 +17,7 @@ from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import run_in_process
 from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.runner.trial_queue import TrialQueue
-from unrolled.bench.devices import Gpu
+from unrolled.bench.hardware.devices import Gpu
 from unrolled.bench.trial import Result, Trial
 
 

@@ -35,8 +35,8 @@ from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import ProcessConditions, clear_checkpoints
 from unrolled.ablations.runner.gpus import read_gpu_facts
-from unrolled.bench.devices import Gpu, make_visibility_variables
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.hardware.devices import Gpu, make_visibility_variables
 from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import STATUSES, Cause, Result, Trial, make_failed_result

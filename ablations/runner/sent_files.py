@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
+from unrolled.bench.files.atomic_files import save_file
 from unrolled.bench.trial import Trial
 
 

@@ -18,7 +18,7 @@ from unrolled.ablations.runner.child import LOCK
 from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.supervisor import RunSupervisor
-from unrolled.bench.atomic_files import explain_file_errors, make_folder
+from unrolled.bench.files.atomic_files import explain_file_errors, make_folder
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Result, Trial
 

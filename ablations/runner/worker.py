@@ -19,9 +19,9 @@ from pathlib import Path
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_in_process
-from unrolled.bench.devices import check_gpus, list_visible_gpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.machine import read_package_versions
+from unrolled.bench.hardware.devices import check_gpus, list_visible_gpus
+from unrolled.bench.hardware.machine import read_package_versions
 from unrolled.bench.trial import Result, Trial
 
 POLL_SECONDS = 0.2  # seconds between two checks whether a trial is cancelled

@@ -10,8 +10,8 @@ from unrolled.ablations.study.study import Arm
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
 from unrolled.ablations.study.trial_factory import Settings, TrialFactory, title_changes
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.table_columns import AA_NAME
 
 AA_OFFSET = 1000

@@ -10,8 +10,8 @@ from typing import Any
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFactory, title_changes
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.files.canonical_json import canonical_json
 
 
 def make_arm_tables(

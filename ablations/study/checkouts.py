@@ -12,10 +12,10 @@ from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
-from unrolled.bench.atomic_files import make_output_folder
 from unrolled.bench.errors import require
-from unrolled.bench.program.commits.checkout import Checkout, check_out
-from unrolled.bench.program.commits.repository import Commit, Repository
+from unrolled.bench.files.atomic_files import make_output_folder
+from unrolled.bench.git.checkout import Checkout, check_out
+from unrolled.bench.git.repository import Commit, Repository
 
 CHECKOUTS_FOLDER = "commits"
 """The folder of the results that has the checkouts, if they lie in no repository."""

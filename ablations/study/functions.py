@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.module_sources import find_sources
 from unrolled.bench.program.template import BUILT_IN_FIELDS
+from unrolled.bench.sources.module_sources import find_sources
 from unrolled.bench.trial import Scalar
 
 

@@ -27,8 +27,8 @@ from unrolled.ablations.study.study_reader import (
 from unrolled.ablations.study.trial_factory import TrialFactory
 from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.git.repository import WORK_TREE
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
-from unrolled.bench.program.commits.repository import WORK_TREE
 from unrolled.bench.study_rules import StoppingRule, StudyRules
 
 MOST_TRIALS = 10_000  # most trials of a study without confirmation

@@ -12,10 +12,10 @@ from unrolled.ablations.study.study_errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
-from unrolled.bench.file_formats import MLFLOW, find_format
+from unrolled.bench.files.file_formats import MLFLOW, find_format
+from unrolled.bench.git.checkout import Checkout
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.phrases import plural
-from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import ArmFields, TrialFactory
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trainer import Trainer
 from unrolled.bench.trial import Scalar, Trial

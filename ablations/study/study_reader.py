@@ -20,7 +20,7 @@ from unrolled.ablations.study.study_file import (
     Table,
 )
 from unrolled.bench.errors import BadInput, find_nearest, require
-from unrolled.bench.regular_files import explain_unread_file, read_regular_file
+from unrolled.bench.files.regular_files import explain_unread_file, read_regular_file
 
 MOST_BYTES = 1_000_000
 """Bytes that a study's file may have. That is enough for 20,000 [[arm]] tables, and read within a second."""

@@ -16,7 +16,7 @@ from unrolled.ablations.publishing.plan_comparison import make_plan_design
 from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.table_reader import is_trials_table, read_table
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.hardware.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_columns import FIRST_LOOK, STANDING
 from unrolled.reports.compare.trial_frame import tabulate_results

@@ -22,9 +22,9 @@ from unrolled.ablations.publishing.plan_comparison import compare_plan, make_pla
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.table_reader import read_table
-from unrolled.bench.atomic_files import save_file
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files.atomic_files import save_file
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED, OTHER_TASK
 from unrolled.bench.trial import ResultInStudy
 

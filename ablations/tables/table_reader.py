@@ -16,11 +16,11 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.ablations.study.arms import AA_OFFSET
 from unrolled.bench.errors import require
-from unrolled.bench.file_formats import FORMATS, find_format
+from unrolled.bench.files.file_formats import FORMATS, find_format
+from unrolled.bench.files.regular_files import explain_unread_file
+from unrolled.bench.files.table_files import read_rows
 from unrolled.bench.phrases import choose_form, plural
-from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, STANDING
-from unrolled.bench.table_files import read_rows
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.formats import join_first_names
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from unrolled.ablations.options import PlanOptions, WorkerOptions
 from unrolled.ablations.study.study import Study
-from unrolled.bench.devices import Gpu, check_gpus, count_cores, list_visible_gpus
 from unrolled.bench.errors import require
+from unrolled.bench.hardware.devices import Gpu, check_gpus, count_cores, list_visible_gpus
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
 

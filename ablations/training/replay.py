@@ -17,7 +17,7 @@ from unrolled.ablations.training.device import find_trial_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.differences import list_differences, select_reproducible_values
 from unrolled.bench.errors import require
-from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
+from unrolled.bench.hardware.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import make_visible, plural, select_phrases
 from unrolled.bench.trial import Result, ResultInStudy

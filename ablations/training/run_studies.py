@@ -41,8 +41,8 @@ from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
 from unrolled.ablations.training.study_run import StudyRun, read_final_results
-from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput
+from unrolled.bench.hardware.devices import check_gpus
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import ResultInStudy, Trial

@@ -13,20 +13,20 @@ from unrolled.bench.chapter.text import (
     is_human_numbers,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import (
+from unrolled.bench.sources.identity import (
     ROOT,
     RUNNER,
     find_plugin_hash,
     hash_contents,
     read_package_version,
 )
-from unrolled.bench.module_sources import Sources
+from unrolled.bench.sources.module_sources import Sources
 from unrolled.bench.trial import Scalar, Trial
 
 BENCH = Path(__file__).parents[1]
 
 SHARED = (
-    "canonical_json.py",
+    "files/canonical_json.py",
     "numbers.py",
     "trainer.py",
     "trial.py",

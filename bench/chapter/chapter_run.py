@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unrolled.bench import machine
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus
@@ -28,7 +27,8 @@ from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 from unrolled.bench.chapter.witnesses.witness import DataWitnessInput, WitnessInput
 from unrolled.bench.chapter.witnesses.witness_tables import collect_counting_witnesses, collect_witnesses
 from unrolled.bench.errors import require
-from unrolled.bench.machine_kind import FACTS
+from unrolled.bench.hardware import machine
+from unrolled.bench.hardware.machine_kind import FACTS
 from unrolled.bench.trial import Result, make_failed_result
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses

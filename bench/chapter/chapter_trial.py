@@ -15,8 +15,8 @@ from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_plugins
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text
 from unrolled.bench.errors import require
-from unrolled.bench.identity import read_file_state
 from unrolled.bench.metric import Kind
+from unrolled.bench.sources.identity import read_file_state
 from unrolled.bench.trial import PLANNED_FIELDS, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"

@@ -21,13 +21,13 @@ from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 from torch import Tensor
 
-from unrolled.bench import machine
 from unrolled.bench.chapter import corpus, torch_device
 from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training.learner import ResetEveryBatch
+from unrolled.bench.hardware import machine
 
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")

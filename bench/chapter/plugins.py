@@ -30,9 +30,9 @@ from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUGIN_PARTS, PLUGIN_PENALTIES, ModelSpec, Penalty
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import ROOT, record_content
-from unrolled.bench.module_sources import find_sources
-from unrolled.bench.regular_files import read_regular_file
+from unrolled.bench.files.regular_files import read_regular_file
+from unrolled.bench.sources.identity import ROOT, record_content
+from unrolled.bench.sources.module_sources import find_sources
 from unrolled.bench.trial import PLANNED_FIELDS, Scalar
 
 Cls = TypeVar("Cls", bound=type)

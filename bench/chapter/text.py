@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.regular_files import read_regular_file
+from unrolled.bench.files.regular_files import read_regular_file
 
 HUMAN_NUMBERS = "human-numbers"
 HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f36e8ac941"

@@ -9,7 +9,7 @@ takes three seconds more.
 from collections.abc import Callable
 from pathlib import Path
 
-from unrolled.bench import identity
+from unrolled.bench.sources import identity
 
 
 def load_unchanged(load: Callable[[], object]) -> object:
@@ -35,11 +35,11 @@ def _load_modules() -> tuple[object, ...]:
     # imported inside the function, so that `load_unchanged` can compare the files before and after
     import torch
 
-    from unrolled.bench import machine
     from unrolled.bench.chapter import chapter_run, corpus
     from unrolled.bench.chapter.chapter_trial import ChapterTrial
     from unrolled.bench.chapter.models import counts, elman, gru, lstm
     from unrolled.bench.chapter.training import loop
+    from unrolled.bench.hardware import machine
 
     return (
         (chapter_run, loop, counts, elman, gru, lstm),

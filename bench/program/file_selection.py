@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from pathlib import Path
 
-from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.errors import require
-from unrolled.bench.identity import read_file_state
+from unrolled.bench.files.atomic_files import OUTPUT_MARK
+from unrolled.bench.sources.identity import read_file_state
 from unrolled.bench.trial import FileState
 
 CODE_SUFFIXES = (".py", ".so", ".pyd", ".sh")

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from unrolled.bench.git.checkout import Checkout
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT, REPORT, REPOSITORY, STUDY
-from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.program_trial import ProgramTrial, shorten_names
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
+from unrolled.bench.files.table_files import parse_row
 from unrolled.bench.program.output import ReportedMetrics
-from unrolled.bench.table_files import parse_row
 
 LINE_BYTES = 1 << 20  # a longer line is read as several lines, which may not be rows of numbers
 PIPE_SECONDS = 2.0  # seconds to read on after the program's end, if a process that it left holds a pipe

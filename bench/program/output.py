@@ -12,9 +12,9 @@ from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.file_formats import find_format
+from unrolled.bench.files.file_formats import find_format
+from unrolled.bench.files.table_files import NO_NUMBER, Row, parse_row, read_rows
 from unrolled.bench.program.line_patterns import LinePatterns
-from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # columns that make a row a point of a curve
 LARGEST_STEP = 2**53  # a row with a larger step, or with NaN, is no point of a curve

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.identity import describe_changes
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.git.checkout import Checkout
 from unrolled.bench.metric import LARGEST_FINITE, find_kind
 from unrolled.bench.phrases import plural
-from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.identity.program_identity import (
@@ -23,6 +22,7 @@ from unrolled.bench.program.identity.program_identity import (
     list_readers,
 )
 from unrolled.bench.program.output import find_similar_line
+from unrolled.bench.sources.identity import describe_changes
 from unrolled.bench.trial import FileState, Result, Scalar, Trial
 
 FILES_NAMED = 5  # files that a message names

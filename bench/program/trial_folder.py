@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.atomic_files import save_file
-from unrolled.bench.canonical_json import canonical_json
-from unrolled.bench.machine_kind import describe_machine_difference
+from unrolled.bench.files.atomic_files import save_file
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.hardware.machine_kind import describe_machine_difference
 from unrolled.bench.program.listener import Failure
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Cause

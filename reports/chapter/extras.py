@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
-from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.hardware.machine_kind import find_machine_kind
 from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.chapter.book import BookComparison, compare_with_book

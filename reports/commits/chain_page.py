@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from unrolled.bench.atomic_files import save_file
+from unrolled.bench.files.atomic_files import save_file
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import shorten

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.statistics.arm_summary import ArmSummary

@@ -6,7 +6,7 @@ such column: tokens/s after the first epoch.
 
 from collections.abc import Mapping, Sequence
 
-from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
+from unrolled.bench.hardware.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison

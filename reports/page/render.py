@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from unrolled.bench.atomic_files import save_file, save_files
+from unrolled.bench.files.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST_FINITE
 from unrolled.bench.phrases import select_phrases
 from unrolled.reports import formats

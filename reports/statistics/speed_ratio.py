@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrolled.bench.machine_kind import describe_machine_difference
+from unrolled.bench.hardware.machine_kind import describe_machine_difference
 from unrolled.bench.numbers import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA

@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import groupby
 
-from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
+from unrolled.bench.hardware.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import join_first, plural
 from unrolled.reports.compare.compared_arm import ArmWitness

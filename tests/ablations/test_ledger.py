@@ -16,8 +16,8 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import make_trial, steady
 from unrolled.ablations.ledger import Ledger
-from unrolled.bench.atomic_files import save_file
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.atomic_files import save_file
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.trial import RESULT_FORMAT, Result, make_failed_result
 
 

@@ -24,7 +24,7 @@ ALONE = """
 import json, sys
 from unrolled import train
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.files.canonical_json import canonical_json
 print(canonical_json(train(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """
 

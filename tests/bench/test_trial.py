@@ -7,8 +7,8 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from unrolled.bench import trial as module
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.trial import Result, make_failed_result
 
 TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")

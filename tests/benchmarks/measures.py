@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.chapter_run import run_trial
 from unrolled.bench.chapter.chapter_trial import make_chapter_trial
@@ -25,7 +24,8 @@ from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import count_training_flops
 from unrolled.bench.chapter.training import loop
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.machine import read_machine_facts
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.hardware.machine import read_machine_facts
 
 VOCAB = 30  # as Human Numbers
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.bench.devices import count_cores
+from unrolled.bench.hardware.devices import count_cores
 
 OPERATIONS = 3e10  # of a measurement, about: large networks make fewer updates
 FEWEST = 2

@@ -31,8 +31,8 @@ def _fit_for_torch(devices: ModuleType) -> None:
 
 CHANGED: dict[str, Callable[[ModuleType], None]] = {
     "unrolled.bench.chapter.torch_device": _on_the_cpu,
-    "unrolled.bench.machine": _nameless,
-    "unrolled.bench.devices": _fit_for_torch,
+    "unrolled.bench.hardware.machine": _nameless,
+    "unrolled.bench.hardware.devices": _fit_for_torch,
 }
 
 

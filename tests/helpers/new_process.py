@@ -7,12 +7,12 @@ from multiprocessing import forkserver
 from unittest.mock import patch
 
 from unrolled.ablations.runner import process
-from unrolled.bench import identity
 from unrolled.bench.chapter import time_estimates
 from unrolled.bench.chapter.chapter_identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUGIN_PARTS, PLUGIN_PENALTIES
 from unrolled.bench.program.identity import file_facts, interpreter
+from unrolled.bench.sources import identity
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.planning import list_trial_fields, make_plan
 from unrolled.ablations.study.study import Study
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, Scalar
 

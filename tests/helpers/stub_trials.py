@@ -19,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger

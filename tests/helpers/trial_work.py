@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.runner.child import ProcessConditions
-from unrolled.bench.identity import ROOT
+from unrolled.bench.sources.identity import ROOT
 from unrolled.bench.trial import Result, Trial
 
 LAST_CHECKPOINT = 2

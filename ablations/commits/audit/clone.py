@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from unrolled.bench.atomic_files import make_folder
 from unrolled.bench.errors import BadInput
-from unrolled.bench.git import run_git
-from unrolled.bench.program.commits.repository import NO_LFS, LoggedCommit, Repository
+from unrolled.bench.files.atomic_files import make_folder
+from unrolled.bench.git.git_command import run_git
+from unrolled.bench.git.repository import NO_LFS, LoggedCommit, Repository
 
 _SETTINGS = {
     **NO_LFS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from unrolled.bench.errors import require
-from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
+from unrolled.bench.git.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT_LINE = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
 """The line that `git revert` writes. It is a quotation if the subject does not match `_REVERT_SUBJECT`."""

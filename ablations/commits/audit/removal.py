@@ -12,7 +12,7 @@ from unrolled.ablations.commits.commit_pair import CommitPair, list_base_pattern
 from unrolled.ablations.study.checkouts import make_checkouts
 from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.commits.repository import Commit
+from unrolled.bench.git.repository import Commit
 from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.program_trial import ProgramTrial
 

@@ -40,8 +40,8 @@ from unrolled.ablations.study.checkouts import open_repository
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.git.repository import WORK_TREE, Commit, Repository
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.commits.repository import WORK_TREE, Commit, Repository
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.gain_test import ProposalOutcome, count_pairs_to_show
 from unrolled.reports.statistics.looks import Looks

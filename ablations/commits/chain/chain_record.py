@@ -19,11 +19,11 @@ from pydantic import ConfigDict, TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explain_misread, list_folder, read_required, seal, unseal
 from unrolled.ablations.plans.plan import Plan
-from unrolled.bench.atomic_files import save_file
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files.atomic_files import save_file
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.git.repository import Commit
 from unrolled.bench.phrases import plural
-from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.chain_levels import LAMBDA, compute_next_level
 from unrolled.reports.statistics.gain_test import ProposalOutcome

@@ -19,10 +19,10 @@ from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.git.repository import LINK, Commit, Repository
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
-from unrolled.bench.program.commits.repository import LINK, Commit, Repository
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.study_rules import StoppingRule

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unrolled.bench.module_sources import Sources
+from unrolled.bench.sources.module_sources import Sources
 from unrolled.bench.trial import Scalar
 
 

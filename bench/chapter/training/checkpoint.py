@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from unrolled.bench import machine
-from unrolled.bench.atomic_files import save_file
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
-from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.files.atomic_files import save_file
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.hardware import machine
+from unrolled.bench.hardware.machine_kind import find_machine_kind
 
 FOLDER_VARIABLE = "UNROLLED_CHECKPOINTS"
 INTERVAL_VARIABLE = "UNROLLED_CHECKPOINT_SECONDS"
@@ -29,7 +29,7 @@ class Checkpoint:
     """The last stored state of one trial. It is written at intervals of time, which change no result.
 
     It is resumed only on the kind of machine that wrote it, because another kind would end with other bits.
-    The file's name holds the trial, the device and a hash of the kind (see `bench.machine_kind`).
+    The file's name holds the trial, the device and a hash of the kind (see `bench.hardware.machine_kind`).
     """
 
     def __init__(self, trial_id: str, device: torch.device) -> None:

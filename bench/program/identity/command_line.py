@@ -13,9 +13,9 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.template import fill_template
+from unrolled.bench.sources.imports import UNREADABLE, import_names
 from unrolled.bench.trial import Scalar
 
 LOCK_FILES = {

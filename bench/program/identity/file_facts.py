@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import read_file_state
-from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.program.identity.command_line import is_python
+from unrolled.bench.sources.identity import read_file_state
+from unrolled.bench.sources.imports import UNREADABLE, import_names
 from unrolled.bench.trial import FileState
 
 _SETTLED_NS = 2_000_000_000  # an edit within a tick of a file's times would be missed; some disks tick in 2 s

@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from unrolled.bench.identity import ROOT
 from unrolled.bench.program.identity.file_facts import FileFacts, inspect_file
 from unrolled.bench.program.identity.interpreter import Answer, Question
 from unrolled.bench.program.identity.layout import Layout
+from unrolled.bench.sources.identity import ROOT
 
 _SUFFIXES = (".py", ".so", ".pyd")
 _PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import read_file_state
+from unrolled.bench.sources.identity import read_file_state
 from unrolled.bench.trial import FileState
 
 SECONDS = 120.0  # seconds to wait for an answer: a Python on a network disk may take long

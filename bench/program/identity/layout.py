@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.errors import require
-from unrolled.bench.program.commits.checkout import Checkout
+from unrolled.bench.git.checkout import Checkout
 
 STUDY_PREFIX = "{study}"
 """The first part of the name of a file that lies in the study's folder: "{study}/train.py"."""

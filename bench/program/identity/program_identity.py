@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
-from unrolled.bench.file_formats import MLFLOW, find_format
-from unrolled.bench.identity import ROOT, RUNNER, hash_contents
+from unrolled.bench.files.file_formats import MLFLOW, find_format
 from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
 from unrolled.bench.program.identity.file_facts import FileFacts, hash_files, inspect_files, remember_facts
@@ -27,6 +26,7 @@ from unrolled.bench.program.identity.interpreter import (
     remember_answers,
 )
 from unrolled.bench.program.identity.layout import Layout
+from unrolled.bench.sources.identity import ROOT, RUNNER, hash_contents
 from unrolled.bench.trial import FileState, Scalar
 
 _PROGRAM = ROOT / "bench" / "program"
@@ -39,8 +39,8 @@ SHARED_READERS = (
     _PROGRAM / "program_run.py",
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
-    ROOT / "bench" / "canonical_json.py",
-    ROOT / "bench" / "table_files.py",
+    ROOT / "bench" / "files" / "canonical_json.py",
+    ROOT / "bench" / "files" / "table_files.py",
     ROOT / "bench" / "trainer.py",
     ROOT / "bench" / "trial.py",
     *RUNNER,

@@ -25,7 +25,7 @@ from tests.helpers.contrasts import LOOKS
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.training import estimates, run_studies
-from unrolled.bench.devices import count_cores
+from unrolled.bench.hardware.devices import count_cores
 from unrolled.bench.phrases import plural
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE

@@ -15,7 +15,7 @@ from tests.helpers.command_process import read_mlflow_runs, write_study
 from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.bench.identity import read_package_version
+from unrolled.bench.sources.identity import read_package_version
 from unrolled.bench.trial import Result
 
 

@@ -20,7 +20,7 @@ from unrolled.reports.page.summary import find_page, read_summary
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from unrolled.bench.atomic_files import save_file
+from unrolled.bench.files.atomic_files import save_file
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 save_file(Path(sys.argv[1]), b"half")
 """

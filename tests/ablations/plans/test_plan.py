@@ -15,8 +15,8 @@ from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.plan_store import load_plan, load_plans, store_plan
 from unrolled.ablations.plans.planning import list_trial_fields
 from unrolled.ablations.plans.retraining import explain_retraining
-from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.files.atomic_files import save_file
 from unrolled.bench.metric import Metric
 from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.trial import make_failed_result

@@ -15,7 +15,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.devices import list_visible_gpus
+from unrolled.bench.hardware.devices import list_visible_gpus
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 

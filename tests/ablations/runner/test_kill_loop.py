@@ -11,8 +11,8 @@ import pytest
 
 from tests.helpers.stub_trials import make_trial, read_results, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
-from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.files.atomic_files import OUTPUT_MARK
 
 VICTIMS = ["worker"] * 9 + ["driver"] * 3 + ["fork server"] * 2
 COUNT = 30

@@ -19,9 +19,9 @@ from unrolled.ablations.options import PlanOptions, RunOptions
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training import device
-from unrolled.bench import devices
 from unrolled.bench.errors import BadInput
-from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.hardware import devices
+from unrolled.bench.hardware.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")

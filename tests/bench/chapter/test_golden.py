@@ -7,10 +7,10 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Recorder, defaults
 
-from unrolled.bench import machine
 from unrolled.bench.chapter import golden
 from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.chapter.models.registry import find_model
+from unrolled.bench.hardware import machine
 
 TARGETS = {"lm1": 4207, "lm2": 4207, "lm3": 4160}  # in the validation set; 12,288 from LMModel4 on
 UNLIKE = golden.describe_machine_differences()

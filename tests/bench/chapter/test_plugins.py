@@ -22,7 +22,7 @@ from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.identity import read_package_version
+from unrolled.bench.sources.identity import read_package_version
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}

@@ -50,7 +50,9 @@ def test_an_option_at_its_default_is_no_change(monkeypatch) -> None:
 
 LIGHT = """
 import sys
-from unrolled.bench import devices, identity, trial
+from unrolled.bench.hardware import devices
+from unrolled.bench.sources import identity
+from unrolled.bench import trial
 from unrolled.bench.chapter import text
 from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.chapter.models import registry

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.helpers.nvml_stand_in import Machine
-from unrolled.bench import devices, machine
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.torch_device import Clock, read_gpu_memory
+from unrolled.bench.hardware import devices, machine
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

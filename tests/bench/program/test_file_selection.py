@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.bench.atomic_files import make_output_folder
+from unrolled.bench.files.atomic_files import make_output_folder
 from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'

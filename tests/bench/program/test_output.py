@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from unrolled.bench.errors import BadInput
+from unrolled.bench.files.table_files import parse_row
 from unrolled.bench.program.output import ReportedMetrics, find_similar_line, read_metrics_files
-from unrolled.bench.table_files import parse_row
 
 
 def report_rows(*rows: dict[str, object]) -> ReportedMetrics:

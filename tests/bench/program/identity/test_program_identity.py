@@ -13,9 +13,9 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.new_process import forget_code, forget_read_files
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import record_content
 from unrolled.bench.program.identity import file_facts, program_identity
 from unrolled.bench.program.program_trial import ProgramTrial
+from unrolled.bench.sources.identity import record_content
 
 
 def write(path: Path, text: str = "") -> None:

@@ -23,7 +23,7 @@ FACTS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
 }
-"""Facts of `bench.machine.read_machine_facts` by name, and as a sentence calls them."""
+"""Facts of `bench.hardware.machine.read_machine_facts` by name, and as a sentence calls them."""
 
 GPU_VARIABLES = (
     "TORCH_BLAS_PREFER_CUBLASLT",

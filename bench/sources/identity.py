@@ -68,7 +68,7 @@ def hash_contents(paths: Iterable[Path], more: str = "") -> str:
 _CONTENT_HASHES: dict[Path, str] = {}
 """sha256 of each file when this process first read it, or as `record_content` recorded it."""
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNNER = tuple(ROOT / "ablations" / name for name in ("ledger.py", "runner/child.py", "runner/process.py"))
 """Files that measure, carry or write the numbers of every result, whatever trains it.
 

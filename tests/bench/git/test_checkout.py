@@ -11,11 +11,11 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.git_repository import git, read_texts
-from unrolled.bench.identity import ROOT
+from unrolled.bench.git.checkout import Checkout, check_out
+from unrolled.bench.git.repository import Repository
 from unrolled.bench.program.at_start.sitecustomize import REPORT
-from unrolled.bench.program.commits.checkout import Checkout, check_out
-from unrolled.bench.program.commits.repository import Repository
 from unrolled.bench.program.import_report import AT_START_FOLDER, FOLDER_VARIABLES
+from unrolled.bench.sources.identity import ROOT
 
 
 def check_out_commit(folder: Path, name: str, place: str = "", *data: str) -> Checkout:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrolled.bench import machine
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter import torch_device
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.hardware import machine
 
 
 def test_the_facts_of_a_machine_hold_no_secret_path_or_user(

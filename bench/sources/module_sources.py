@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import ROOT
-from unrolled.bench.imports import find_module, list_imports
+from unrolled.bench.sources.identity import ROOT
+from unrolled.bench.sources.imports import find_module, list_imports
 
 STANDARD_FOLDERS = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 _SYSTEM_NAMES = ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")

@@ -1,4 +1,4 @@
-"""A repository whose commits the tests of programs check out."""
+"""A repository whose commits are checked out."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.bench.atomic_files import make_output_folder, remove_abandoned_drafts, save_files
+from unrolled.bench.files.atomic_files import make_output_folder, remove_abandoned_drafts, save_files
 
 
 def test_a_full_disk_replaces_no_file_of_several(tmp_path: Path, small_disk) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.bench.devices import count_cores
+from unrolled.bench.hardware.devices import count_cores
 
-COUNT = "from unrolled.bench.devices import count_cores; print(count_cores())"
+COUNT = "from unrolled.bench.hardware.devices import count_cores; print(count_cores())"
 HALF = {
     "v2": {"cpu.max": "50000 100000\n"},
     "v1": {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"},

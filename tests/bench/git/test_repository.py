@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.git_repository import git, hash_files, read_texts
-from unrolled.bench.program.commits.repository import GITLINK, Repository, is_pointer
+from unrolled.bench.git.repository import GITLINK, Repository, is_pointer
 
 
 def open_repository(folder: Path) -> Repository:

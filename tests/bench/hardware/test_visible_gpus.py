@@ -8,7 +8,7 @@ import pytest
 from tests.helpers import nvml_stand_in as stand_in
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.nvml_stand_in import Machine, uuid
-from unrolled.bench.devices import check_gpus, list_visible_gpus
+from unrolled.bench.hardware.devices import check_gpus, list_visible_gpus
 
 
 def test_the_stand_in_is_called_as_pynvml_is() -> None:

@@ -17,11 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unrolled.bench.atomic_files import explain_file_errors, make_draft_path, make_folder, save_file
-from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
-from unrolled.bench.program.commits.repository import (
+from unrolled.bench.files.atomic_files import explain_file_errors, make_draft_path, make_folder, save_file
+from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.git.repository import (
     EXECUTABLE,
     GITLINK,
     LINK,
@@ -31,6 +30,7 @@ from unrolled.bench.program.commits.repository import (
     TreeEntry,
     is_pointer,
 )
+from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
 from unrolled.bench.program.file_selection import match_files
 
 MODULE_SUFFIXES = (".py", ".pth", ".pyc", ".pyd", ".so")

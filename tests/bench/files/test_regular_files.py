@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from unrolled.bench.regular_files import explain_unread_file
+from unrolled.bench.files.regular_files import explain_unread_file
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from unrolled.bench import machine
 from unrolled.bench.chapter import torch_device
-from unrolled.bench.machine_kind import (
+from unrolled.bench.hardware import machine
+from unrolled.bench.hardware.machine_kind import (
     FACTS,
     VARIABLES,
     describe_machine_difference,
@@ -21,7 +21,7 @@ from unrolled.bench.machine_kind import (
 OTHERWISE = """
 import json, torch
 torch.backends.mkldnn.enabled = False
-from unrolled.bench import machine
+from unrolled.bench.hardware import machine
 from unrolled.bench.chapter import torch_device
 torch_device.make_deterministic()
 print(json.dumps(machine.read_machine_facts()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import unrolled.bench.identity
+import unrolled.bench.sources.identity
 from tests.helpers.new_process import forget_read_files
 from tests.helpers.trial_work import list_loaded_files
 from unrolled.bench.chapter import chapter_identity
@@ -26,33 +26,37 @@ UNCOUNTED = {
     "../ablations/runner/__init__.py": "empty",
     "../ablations/runner/fork_server.py": "ends the trials with their server",
     "__init__.py": "empty",
+    "files/__init__.py": "empty",
+    "git/__init__.py": "empty",
+    "hardware/__init__.py": "empty",
+    "sources/__init__.py": "empty",
     "chapter/__init__.py": "empty",
     "chapter/witnesses/__init__.py": "empty",
     "chapter/models/__init__.py": "empty",
     "chapter/training/__init__.py": "empty",
-    "devices.py": "finds the GPUs that can be used",
+    "hardware/devices.py": "finds the GPUs that can be used",
     "errors.py": "words of errors",
     "phrases.py": "words of lines that people read",
-    "git.py": "reads the machine's facts",
-    "atomic_files.py": "writes bytes, which are read back under a checksum",
-    "identity.py": "decides which trial it is",
-    "imports.py": "finds the files of plug-ins",
+    "git/git_command.py": "reads the machine's facts",
+    "files/atomic_files.py": "writes bytes, which are read back under a checksum",
+    "sources/identity.py": "decides which trial it is",
+    "sources/imports.py": "finds the files of plug-ins",
     "chapter/chapter_identity.py": "decides which trial it is",
-    "machine_kind.py": "names the machine's facts",
-    "machine.py": "reads the machine's facts, and the memory that a process took",
+    "hardware/machine_kind.py": "names the machine's facts",
+    "hardware/machine.py": "reads the machine's facts, and the memory that a process took",
     "chapter/metric_table.py": "tells how metrics are judged and shown",
     "metric.py": "knows kinds and directions of metrics by their names",
     "table_columns.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
-    "module_sources.py": "finds the files of plug-ins",
-    "regular_files.py": "reads bytes, which are hashed",
+    "sources/module_sources.py": "finds the files of plug-ins",
+    "files/regular_files.py": "reads bytes, which are hashed",
     "chapter/plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
     "chapter/warm_up.py": "imports the rest before a trial",
     "chapter/warm_up_fastai.py": "imports the rest before a trial",
 }
 """Files that change no number, with the reason: not in the identity. A trial's process loads no others."""
 
-RUNNER = [f"../{path.relative_to(ROOT)}" for path in unrolled.bench.identity.RUNNER]
+RUNNER = [f"../{path.relative_to(ROOT)}" for path in unrolled.bench.sources.identity.RUNNER]
 
 FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 
@@ -134,15 +138,14 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
 
 
 UNCOUNTED_IN_PROGRAMS = {
-    "file_formats.py": "decides which trial it is",
+    "files/file_formats.py": "decides which trial it is",
     "formats/__init__.py": "empty",
     "differences.py": "tells clocks from other metrics",
     "program/__init__.py": "empty",
     "program/at_start/__init__.py": "empty",
-    "program/commits/__init__.py": "empty",
     "program/identity/__init__.py": "empty",
-    "program/commits/checkout.py": "decides which trial it is",
-    "program/commits/repository.py": "decides which trial it is",
+    "git/checkout.py": "decides which trial it is",
+    "git/repository.py": "decides which trial it is",
     "program/file_selection.py": "decides which trial it is",
     "program/identity/command_line.py": "decides which trial it is",
     "program/identity/file_facts.py": "decides which trial it is",

@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench import devices, machine_kind
 from unrolled.bench.errors import BadInput
-from unrolled.bench.git import run_git
+from unrolled.bench.git.git_command import run_git
+from unrolled.bench.hardware import devices, machine_kind
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", *machine_kind.VARIABLES)

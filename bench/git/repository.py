@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from unrolled.bench.atomic_files import make_folder
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.git import run_git
+from unrolled.bench.files.atomic_files import make_folder
+from unrolled.bench.git.git_command import run_git
 from unrolled.bench.program.file_selection import Exclusions
 
 WORK_TREE = "worktree"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.errors import BadInput
-from unrolled.bench.module_sources import ReadAudit
+from unrolled.bench.sources.module_sources import ReadAudit
 
 READ = {
     "open": ("scale.txt", lambda path: path.read_text()),

@@ -1,0 +1,1 @@
+"""Files that are written whole, read safely, and JSON with the same bytes each time."""

@@ -1,0 +1,1 @@
+"""The machine: its facts, its kind, and its devices."""

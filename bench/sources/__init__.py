@@ -1,0 +1,1 @@
+"""The files that decide a trial's numbers: hashes, modules and imports."""
