@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 BROWSER_TEST = HERE / "reports/page/test_page_in_browser.py::test_axe_would_find_a_fault"
-GIT_TESTS = HERE / "bench/test_machine.py"
+GIT_TESTS = HERE / "bench/hardware/test_machine.py"
 
 
 @pytest.mark.slow
