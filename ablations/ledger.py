@@ -221,16 +221,19 @@ class Ledger:
         Raises BadInput, naming the other process.
         """
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
-        mode = fcntl.LOCK_SH
-        refusal = "a study that judges a cost is being run, or old results are being removed,"
-        if alone:
-            mode = fcntl.LOCK_EX
-            refusal = "costs are measured alone, and another study of this ledger is being run"
+        refusal = "costs are measured alone, and another study of this ledger is being run"
         with (
-            self._lock_file("ledger", mode, refusal),
+            self._lock_file("ledger", fcntl.LOCK_EX, refusal) if alone else self.lock_out_measuring(),
             self._lock_file(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
         ):
             self._sweep_drafts()
+            yield
+
+    @contextmanager
+    def lock_out_measuring(self) -> Iterator[None]:
+        """Lock the ledger, so that no study of it that judges a cost is run. Raises BadInput if one is."""
+        refusal = "a study that judges a cost is being run, or old results are being removed,"
+        with self._lock_file("ledger", fcntl.LOCK_SH, refusal):
             yield
 
     @contextmanager

@@ -49,7 +49,7 @@ class Trial:
     on one machine. It makes other trials of equal settings, which are trained anew, as a time of another day
     is no evidence. `ablations.plans.planning` makes it, a hash of the identities of all arms' first trials;
     in a chain it is a proposal's name until then (`ablations.commits.chain.chain_study`). It does not change
-    from run to run of one plan: `ablations.training.outdated_times` finds the times to measure again.
+    from run to run of one plan: `ablations.training.remeasuring` finds the times to measure again.
     """
 
     seed: int
@@ -281,7 +281,7 @@ class Result:
     reason: str = ""
     cause: str = ""  # cause of a failure, if it is one of Cause
     attempts: int = 1
-    run: str = ""  # the run that measured it, if its study judges a cost: both sides of a pair have the same
+    run_token: str = ""  # of the run that measured it, if its study judges a cost: equal within a pair
     started: float = 0.0  # unix seconds
     attempt_seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)

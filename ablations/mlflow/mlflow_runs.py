@@ -56,6 +56,7 @@ class ArmRun:
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     title: str = ""  # the arm's name, with its mean and interval
     coverage: str = ""
+    standing: str = ""  # what weakens its claim, such as "exploratory"
     verdict: str = ""  # the verdict in words, such as "better by more than δ"
     claim: str = ""  # the report's sentence
     started: float = 0.0  # start of the first trial, in unix seconds
@@ -164,6 +165,8 @@ class MlflowRuns:
         this plan keep their runs, which are then listed beneath no arm.
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
+        # a plan does not know which results repeat earlier ones
+        self._standings = {fit_text(arm.name, TAG_LENGTH): arm.standing for arm in arms}
         self._attach_trials(
             {_make_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trial_ids}
         )

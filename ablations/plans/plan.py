@@ -182,11 +182,13 @@ class Plan:
 
         Results of `find_mixed_seeds` are left out.
         """
+        return self.drop_mixed_seeds({id: self.make_result_in_study(x) for id, x in results.items()})
+
+    def drop_mixed_seeds(self, results: Mapping[str, ResultInStudy]) -> dict[str, ResultInStudy]:
+        """Return the results, by trial, without those of `find_mixed_seeds`."""
         mixed_seeds = self.find_mixed_seeds(results)
         mixed_ids = {arm.trial_ids[seed] for seed in mixed_seeds for arm in self.arms}
-        return {
-            id: self.make_result_in_study(result) for id, result in results.items() if id not in mixed_ids
-        }
+        return {id: result for id, result in results.items() if id not in mixed_ids}
 
     def find_mixed_seeds(self, results: Mapping[str, Result]) -> list[int]:
         """Return the seeds that several runs measured, as where ledgers are merged; [] if no cost is judged.
@@ -195,11 +197,11 @@ class Plan:
         """
         if not judges_cost(self.rules.metrics):
             return []
-        runs_by_seed: dict[int, set[str]] = defaultdict(set)
+        tokens_by_seed: dict[int, set[str]] = defaultdict(set)
         for id, (_, seed) in self.arm_and_seed_by_id.items():
             if id in results and results[id].status != "failed":
-                runs_by_seed[seed].add(results[id].run)
-        return [seed for seed, runs in runs_by_seed.items() if len(runs) > 1]
+                tokens_by_seed[seed].add(results[id].run_token)
+        return [seed for seed, tokens in tokens_by_seed.items() if len(tokens) > 1]
 
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if a trial is to be trained again, in place of a stored result that counts as failed.

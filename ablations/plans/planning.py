@@ -51,7 +51,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
 def _name_occasion(study_name: str, trials: Iterable[Trial]) -> str:
     """Return a name for a study's training of arms with these trials of one seed: sixteen hex digits.
 
-    Two studies that shared results would remove those of each other: see `StudyRun.outdate_partners`.
+    Two studies that shared results would remove those of each other: see `StudyRun.forget_outdated_results`.
     """
     ids = sorted({trial.id for trial in trials})
     return hashlib.sha256(canonical_json([study_name, *ids])).hexdigest()[:16]

@@ -47,6 +47,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
                 metrics={name: round_number(number) for name, number in numbers.items()},
                 curves=_average_curves(measured, plan),
                 coverage=_describe_seeds(compared, comparison, len(arm.trial_ids)),
+                standing=", ".join(compared.standing),
                 verdict=_describe_verdict(compared),
                 claim=claims_by_arm[arm.name],
                 started=min((result.started for result in results), default=0.0),

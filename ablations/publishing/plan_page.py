@@ -79,6 +79,4 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
             records = dict(result.records)
             sampled_arms.add(arm_name)
         results[id] = replace(result, records=records, curves=curves, trace={})
-    mixed_seeds = plan.find_mixed_seeds(results)
-    mixed_ids = {arm.trial_ids[seed] for seed in mixed_seeds for arm in plan.arms}
-    return {id: results[id] for id in plan.ids if id in results and id not in mixed_ids}
+    return plan.drop_mixed_seeds({id: results[id] for id in plan.ids if id in results})

@@ -5,8 +5,9 @@ is therefore one failed result, where it would end a pool of processes.
 """
 
 import math
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,13 +21,16 @@ from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.hardware.devices import Gpu
 from unrolled.bench.trial import Result, Trial
 
+LONGEST_PAUSE = 60.0
+"""Seconds that this process may stand still before its supervisor is told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConditions(ProcessConditions):
     """How trials are run, side by side or on a cluster."""
 
     workers: int = 1  # trials at a time on this machine
-    run: str = ""  # stored in the results: see `Result`
+    run_token: str = ""  # stored in the results: see `Result`
     gpus: Sequence[Gpu] = ()  # shared by trials of device cuda: see `ablations.runner.gpus`
     cluster: str = ""  # address of the Dask scheduler on whose workers they run; "" to run them here
 
@@ -105,7 +109,9 @@ def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: Trial
                     )
                 if result is not None:
                     provenance = {"trials_at_a_time": workers, **result.provenance}
-                    queue.record_result(replace(result, provenance=provenance, run=conditions.run))
+                    queue.record_result(
+                        replace(result, provenance=provenance, run_token=conditions.run_token)
+                    )
         except BaseException:
             queue.shutdown.stop_trials()
             raise
@@ -113,9 +119,20 @@ def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: Trial
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         futures = [pool.submit(run_queue) for _ in range(workers)]
         try:
-            while wait(futures, 0.1).not_done:  # a signal received by another thread does not end a wait
-                pass
+            _wait_for_all(futures, queue)
         finally:
             queue.shutdown.stop_trials()
     for future in futures:
         future.result()
+
+
+def _wait_for_all(futures: Sequence[Future[None]], queue: TrialQueue) -> None:
+    """Wait until all futures are done, and tell the queue of pauses."""
+    is_done = False
+    last_time = time.time()
+    while not is_done:
+        is_done = not wait(futures, 0.1).not_done  # a signal received by another thread does not end a wait
+        now = time.time()
+        if now - last_time > LONGEST_PAUSE:
+            queue.receive_pause()
+        last_time = now

@@ -35,6 +35,9 @@ class RunSupervisor:
     def receive_start(self, trial: Trial) -> None:
         """Take into account that a trial, which is locked by now, starts."""
 
+    def receive_pause(self) -> None:
+        """Take into account that this process stood still, as in a computer that slept: see `run_trials`."""
+
     def make_result_in_study(self, result: Result) -> ResultInStudy:
         """Return the result with its status in the study. The ledger gets it as it was measured.
 

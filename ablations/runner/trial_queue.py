@@ -92,6 +92,11 @@ class TrialQueue:
         if self._fail_fast and result_in_study.status == "failed":
             self.shutdown.drain_trials()
 
+    def receive_pause(self) -> None:
+        """Tell the supervisor that this process stood still."""
+        with self._guard:
+            self._supervisor.receive_pause()
+
     def unlock_all(self) -> None:
         """Unlock the trials that were stopped."""
         for id in list(self._descriptors):

@@ -90,11 +90,11 @@ def _train_missing_trials(ids: Sequence[str], study_run: StudyRun) -> dict[str, 
         for id, stored in stored_results.items()
         if plan.should_retrain(stored, retry=retry) and (retry or not _is_failure_allowed(id, plan))
     }
-    study_run.outdate_partners(failed_ids)
+    study_run.forget_outdated_results(failed_ids)
     final_results = {
         id: plan.make_result_in_study(stored)
         for id, stored in stored_results.items()
-        if id not in failed_ids and not study_run.is_outdated(stored)
+        if id not in failed_ids and not study_run.remeasuring.is_outdated(stored)
     }
     _refuse_failures(final_results.values(), plan)
     missing_trials = [

@@ -38,6 +38,7 @@ from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
+from unrolled.ablations.training.remeasuring import Remeasuring
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
 from unrolled.ablations.training.study_run import StudyRun, read_final_results
@@ -115,6 +116,7 @@ def _run_study(
                 options=options,
                 device=device,
                 budget=budget,
+                remeasuring=Remeasuring(ledger=ledger),
             )
             has_repeated_baseline = _train_study(study_run)
             plan = study_run.plan  # the last that is stored
@@ -164,21 +166,17 @@ def _train_study(study_run: StudyRun) -> bool:
 
 def _train_wanted_trials(study_run: StudyRun) -> None:
     """Train the trials that are wanted, after the first trials of a program, and print where the page is."""
-    study_run.outdate_partners()  # the first trials may have changed which trials are wanted
-    todo = study_run.list_missing_trials()
-    if todo:
+    study_run.forget_outdated_results()  # the first trials may have changed which trials are wanted
+    if todo := study_run.list_missing_trials():
         name = study_run.plan.study_name
         page = find_page(name, study_run.options.out)  # not earlier: the first trials may be refused
         print(f"{make_visible(name)}: its report, from the first look on: {page}", flush=True)
-    while todo and not study_run.interrupted:
         study_run.train_trials(todo)
-        study_run.outdate_partners()
-        todo = study_run.list_missing_trials() if study_run.paused_ids else []
 
 
 def _prepare_training(study_run: StudyRun) -> None:
     """Check that the missing trials can be trained; store the plan, and open it in MLflow."""
-    study_run.outdate_partners()
+    study_run.forget_outdated_results()
     todo = study_run.list_missing_trials()
     # before the study is opened in MLflow, where a refused one should not appear
     if todo and not study_run.options.cluster:

@@ -1,7 +1,5 @@
 """Training a plan's trials within a budget of time: results go to the scheduler, the page and MLflow."""
 
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,15 +20,12 @@ from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice
-from unrolled.ablations.training.outdated_times import explain_outdated, find_outdated_starts
 from unrolled.ablations.training.progress import Remaining, print_line, show_progress
+from unrolled.ablations.training.remeasuring import Remeasuring, explain_outdated
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, ResultInStudy, Trial
-
-LONGEST_PAUSE = 60.0
-"""Seconds between two trials of one seed after which a measured cost may be another: a suspended computer."""
 
 
 @dataclass(kw_only=True)
@@ -49,12 +44,9 @@ class StudyRun:
     options: RunOptions
     device: DeviceChoice
     budget: Budget
-    outdated_starts: dict[str, float] = field(default_factory=dict)  # see `find_outdated_starts`
+    remeasuring: Remeasuring
     trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
-    paused_ids: set[str] = field(default_factory=set)  # trials of the seeds in which a pause was seen
-    last_end: float = 0.0  # unix seconds, when the last trial of this run ended
-    name: str = field(default_factory=partial(secrets.token_hex, 8))  # in the results: see `Result.run`
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
     interrupted: bool = False  # whether Ctrl-C ended the run
 
@@ -82,8 +74,15 @@ class StudyRun:
         `strict` trains failed trials again, and starts no trial after the first failure. If arms are commits,
         trials still start, because any commit may be broken.
         """
+        self._train_until_pause(trials, strict=strict)
+        while self.remeasuring.paused_ids and not self.interrupted:
+            self.forget_outdated_results()
+            trials = [trial for trial in trials if trial.id not in self.scheduler.results]
+            self._train_until_pause(trials, strict=strict)
+
+    def _train_until_pause(self, trials: Sequence[Trial], *, strict: bool) -> None:
+        """Train as `train_trials` does. After a pause, if a cost is judged, no trial starts."""
         plan = self.plan
-        self.paused_ids.clear()
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed_by_id.items()}
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
@@ -119,62 +118,28 @@ class StudyRun:
         """
         conditions = make_trial_conditions(trials, self.options, self.device)
         if judges_cost(self.plan.rules.metrics):
-            conditions = replace(conditions, resumes=False, run=self.name)
+            conditions = replace(conditions, resumes=False, run_token=self.remeasuring.run_token)
         return conditions
 
-    def outdate_partners(self, retried_ids: Set[str] = frozenset()) -> None:
-        """Forget earlier results of seeds that lack a trial, so that they are measured again; print a line.
+    def forget_outdated_results(self, retried_ids: Set[str] = frozenset()) -> None:
+        """Forget the results that are measured again: see `Remeasuring`. Print a line if there are any.
 
-        This is done only if a cost is judged. `retried_ids` are trials with a result that are trained again.
-        Results of this run stay.
+        `retried_ids` are trials with a result that are trained again.
         """
-        outdated_ids: set[str] = set()
+        forgotten: dict[str, float] = {}
+        missing_ids = self.scheduler.possible_ids | retried_ids
         # without the results of a seed, a contrast that was decided may want further seeds
-        while starts := self._find_outdated_starts(self.scheduler.possible_ids | retried_ids):
-            outdated_ids |= starts.keys()
-            self.outdated_starts |= starts
+        while starts := self.remeasuring.find_outdated_starts(self.plan, self.scheduler.results, missing_ids):
+            forgotten |= starts
             results = self.scheduler.results
-            current_ids = results.keys() - outdated_ids
-            self.scheduler = SeedScheduler(self.plan, {id: results[id] for id in current_ids})
-        if outdated_ids:
+            self.scheduler = SeedScheduler(
+                self.plan, {id: results[id] for id in results.keys() - forgotten.keys()}
+            )
+            missing_ids = self.scheduler.possible_ids | retried_ids
+        self.remeasuring.outdated_starts |= forgotten
+        self.remeasuring.paused_ids = set()
+        if outdated_ids := forgotten.keys() & self.scheduler.possible_ids:
             print_line(explain_outdated(self.plan, outdated_ids))
-
-    def _find_outdated_starts(self, missing_ids: Set[str]) -> dict[str, float]:
-        """Return what `find_outdated_starts` does, without the results of this run."""
-        starts = find_outdated_starts(self.plan, self.scheduler, missing_ids)
-        return {id: start for id, start in starts.items() if id not in self.trained_ids}
-
-    def is_outdated(self, stored: Result) -> bool:
-        """Return True for a stored result of an earlier run that this run trains again."""
-        return self.outdated_starts.get(stored.trial.id) == stored.started
-
-    def remove_outdated_results(self, trial: Trial) -> None:
-        """Remove the outdated results of a trial's seed, as this run may be stopped within the seed.
-
-        The next run would find one result of each run, and take them for a pair.
-        """
-        if not self.outdated_starts:
-            return
-        _, seed = self.plan.arm_and_seed_by_id[trial.id]
-        ids = [arm.trial_ids[seed] for arm in self.plan.arms]
-        for id, stored in self.ledger.read_results(ids).items():
-            if self.is_outdated(stored):
-                self.ledger.remove_result(id)
-
-    def leaves_out_paused(self, trial: Trial) -> bool:
-        """Return True for a trial whose seed was begun before a pause, if a cost is judged.
-
-        What was measured of the seed is outdated from then on, and all of it is measured after the others.
-        """
-        if not judges_cost(self.plan.rules.metrics):
-            return False
-        if time.time() - self.last_end > LONGEST_PAUSE:
-            _, seed = self.plan.arm_and_seed_by_id[trial.id]
-            ids = {arm.trial_ids[seed] for arm in self.plan.arms}
-            if ids & self.trained_ids:
-                self.paused_ids |= ids
-                self.trained_ids -= ids
-        return trial.id in self.paused_ids
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time or, while that is unknown, if time is left."""
@@ -235,7 +200,7 @@ class StudySupervisor(RunSupervisor):
     def should_retrain(self, stored: Result) -> bool:
         """Return True for an outdated time, and for a failure that is tried again."""
         run = self.study_run
-        return run.is_outdated(stored) or (
+        return run.remeasuring.is_outdated(stored) or (
             self.retries and run.plan.should_retrain(stored, retry=run.options.retry)
         )
 
@@ -250,11 +215,15 @@ class StudySupervisor(RunSupervisor):
             return False
         may_start = trial.id in run.scheduler.pending_ids or not run.budget.has_refused
         is_wanted = may_start and run.scheduler.is_wanted(trial.id) and run.has_time_for(trial)
-        return is_wanted and not run.leaves_out_paused(trial)
+        return is_wanted and not run.remeasuring.paused_ids
 
     def receive_start(self, trial: Trial) -> None:
         """Remove what is outdated of the trial's seed."""
-        self.study_run.remove_outdated_results(trial)
+        self.study_run.remeasuring.receive_start(trial, self.study_run.plan)
+
+    def receive_pause(self) -> None:
+        """Start no further trial before the seeds of the last trials are forgotten."""
+        self.study_run.remeasuring.receive_pause(self.study_run.plan)
 
     def make_result_in_study(self, result: Result) -> ResultInStudy:
         """Return the result with the status that the plan gives it."""
@@ -263,7 +232,7 @@ class StudySupervisor(RunSupervisor):
     def receive_result(self, result: ResultInStudy) -> None:
         """Count the trial as trained by this run, and pass its result on."""
         self.study_run.trained_ids.add(result.trial.id)
-        self.study_run.last_end = time.time()
+        self.study_run.remeasuring.receive_result(result.trial.id)
         self.receive_foreign_result(result)
 
     def receive_foreign_result(self, result: ResultInStudy) -> None:

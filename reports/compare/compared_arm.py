@@ -243,7 +243,10 @@ def add_contrast(
     if arm.is_aa_check:
         contrast = compare_pairs(arm.summary.values, baseline.summary.values, make_judged_scale(metric))
         equal_seeds = rows.evidence.find_equal_seeds(arm.name)
-        arm = replace(arm, repeats_baseline=equal_seeds.issuperset(contrast.seeds))
+        sides = arm.summary.values, baseline.summary.values
+        differing = [seed for seed in contrast.seeds if seed not in equal_seeds]
+        diverged = all(math.isinf(values[seed]) for values in sides for seed in differing)
+        arm = replace(arm, repeats_baseline=bool(equal_seeds) and diverged)
         return _limit_to_pairs(arm, contrast, metric)
     verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:

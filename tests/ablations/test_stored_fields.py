@@ -11,8 +11,8 @@ from unrolled.bench.trial import RESULT_FORMAT, Result
 
 NAMES = {
     Result: """
-        trial status reason cause attempts run started attempt_seconds curves metrics witnesses fingerprints
-        records trace provenance output
+        trial status reason cause attempts run_token started attempt_seconds curves metrics witnesses
+        fingerprints records trace provenance output
     """,
     Plan: """
         rules arms study_hash command trainer_name declared_at

@@ -18,7 +18,16 @@ RESULT = Result(
     fingerprints={"weights": "w", "metrics": "m"},
     trace={"tensors": ["loss"], "sums": "AAAA"},
 )
-NOT_COMPARED = {"trial", "attempts", "run", "cause", "started", "attempt_seconds", "provenance", "output"}
+NOT_COMPARED = {
+    "trial",
+    "attempts",
+    "run_token",
+    "cause",
+    "started",
+    "attempt_seconds",
+    "provenance",
+    "output",
+}
 """What is told of a result and computed by no trial; the trial is the identity under which both are kept."""
 
 CHANGED = {

@@ -181,12 +181,13 @@ def _try_checkouts(
     ledger = Ledger(options.results)
     if trials:
         print(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}", flush=True)
-    interrupted = run_trials(
-        [*trials.values()],
-        ledger,
-        make_trial_conditions(trials.values(), options, device),
-        BudgetSupervisor(budget=budget, retries=options.retry),
-    )
+    with ledger.lock_out_measuring():
+        interrupted = run_trials(
+            [*trials.values()],
+            ledger,
+            make_trial_conditions(trials.values(), options, device),
+            BudgetSupervisor(budget=budget, retries=options.retry),
+        )
     if interrupted:
         raise KeyboardInterrupt
     results = ledger.read_results([trial.id for trial in trials.values()])

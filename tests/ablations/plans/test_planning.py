@@ -1,8 +1,10 @@
 """From a study to its plan: which trials are those of an earlier plan."""
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +13,8 @@ from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
-from unrolled.ablations.training.study_run import StudySupervisor
-from unrolled.bench.trial import Result, Trial
+from unrolled.ablations.runner import parallel
+from unrolled.bench.trial import Result
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -271,24 +273,28 @@ def test_a_seed_of_two_merged_ledgers_is_left_out_and_measured_again(tmp_path: P
     assert len(measured_again) == len(plan.arms)
 
 
-def test_a_seed_with_a_pause_is_measured_whole_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A computer that slept within a seed, or a driver that was stopped there, made a pair of two days."""
-    folder = write_project(tmp_path / "project", NARROW_ARM, UNREPEATED)
-    paused_ids: list[str] = []
-    is_wanted = StudySupervisor.is_wanted
-
-    def pause_once(supervisor: StudySupervisor, trial: Trial) -> bool:
-        run = supervisor.study_run
-        ids = {arm.trial_ids[3] for arm in run.plan.arms}
-        if trial.id in ids and ids & run.trained_ids and not paused_ids:
-            paused_ids.extend(ids & run.trained_ids)
-            run.last_end -= 3600
-        return is_wanted(supervisor, trial)
-
-    monkeypatch.setattr(StudySupervisor, "is_wanted", pause_once)
+def test_a_seed_in_which_run_stood_still_is_measured_whole_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A computer that slept in a trial made a pair of two days; here the clock says that it did."""
+    program = (
+        NARROW_ARM
+        + """
+from pathlib import Path
+import time
+slept = Path(__file__).with_name("slept")
+if given.kernel == "wide" and given.seed == 3 and not slept.exists():
+    slept.touch()
+    time.sleep(1)
+"""
+    )
+    folder = write_project(tmp_path / "project", program, UNREPEATED)
+    slept = folder / "slept"
+    clock = SimpleNamespace(time=lambda: time.time() + 3600 * slept.exists())
+    monkeypatch.setattr(parallel, "time", clock)
     plan = run_study(folder, UNREPEATED)
     results = Ledger(folder / "results").read_results(plan.ids)
-    starts = {seed: [results[arm.trial_ids[seed]].started for arm in plan.arms] for seed in (3, 4)}
-    assert paused_ids
-    assert min(starts[3]) > max(starts[4])
-    assert len({result.run for result in results.values()}) == 1
+    starts = {seed: [results[arm.trial_ids[seed]].started for arm in plan.arms] for seed in (2, 3, 4)}
+    assert max(starts[2]) < slept.stat().st_mtime < min(starts[3])
+    assert max(starts[3]) < min(starts[4])
+    assert len({result.run_token for result in results.values()}) == 1

@@ -166,6 +166,14 @@ def test_a_baseline_whose_other_seeds_compute_the_same_fails_its_check():
         assert any("A/A check failed" in warning for warning in list_warnings(comparison)), metrics
 
 
+def test_a_seed_that_diverges_does_not_hide_that_other_seeds_compute_the_same():
+    """ "A/A check passed", though nine pairs of ten were equal and the tenth diverged on both sides."""
+    base = break_trials(make_arm("base", 0.0), diverged=(3,))
+    repeated = replace(make_arm("A/A: the baseline again", 0.0), results=base.results)
+    warnings = list_warnings(compare(design_arms((base, repeated))))
+    assert any("A/A check failed" in warning for warning in warnings)
+
+
 def test_equal_accuracies_of_other_seeds_alone_fail_no_check():
     """A baseline that was right on every item was to be distrusted, though its losses differed."""
     names = ("base", "A/A: the baseline again")
