@@ -13,6 +13,7 @@ from unrolled.ablations.mlflow.database import find_tracking_uri, hide_credentia
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.tables import table_reader
 from unrolled.bench.metric import Metric
+from unrolled.bench.table_columns import STANDING
 from unrolled.reports.foreign.columns import Columns, arrange_table
 
 STARTED = 1_700_000_000.25
@@ -108,6 +109,20 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
         looked_plan = change_rules(replace(plan, study_hash=str(looks)), looks=looks)
         mlflow_runs.MlflowRuns(looked_plan, store).publish_report(report_folder, (), runs)
         assert len(arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
+
+
+def test_a_trial_has_the_standing_that_the_report_gives_its_arm(store, make_result, report_folder):
+    """A plan does not know which results repeat earlier ones, so that `compare` read no mark of these."""
+    arms = {name: [make_result(seed=0)] for name in ("base", "arm")}
+    plan = build_plan(arms)
+    write_to_mlflow(plan, arms, store)
+    runs = tuple(
+        ArmRun(name=name, trial_ids=(results[0].trial.id,), standing="exploratory" if name == "arm" else "")
+        for name, results in arms.items()
+    )
+    mlflow_runs.MlflowRuns(plan, store).publish_report(report_folder, (), runs)
+    frame = table_reader.read_table(f"mlflow:{store}", "s")
+    assert {*frame[frame.arm == "arm"][STANDING]} == {"exploratory"}
 
 
 def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, make_result, report_folder):
