@@ -138,14 +138,14 @@ class Metric:
         return f"{self.delta:g} %" if self.ratio else f"{self.delta:g}"
 
     @property
-    def has_quality_kind(self) -> bool:
+    def is_declared_quality(self) -> bool:
         """True if it is no cost: neither a time, a speed nor memory."""
         return self.kind == "quality"
 
     @property
     def is_quality(self) -> bool:
         """True if neither its kind nor its name is that of a cost."""
-        return self.has_quality_kind and not is_known_cost(self.name)
+        return self.is_declared_quality and not is_known_cost(self.name)
 
     @property
     def is_structural(self) -> bool:
@@ -196,7 +196,7 @@ def is_known_cost(name: str) -> bool:
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
-    qualities = [metric for metric in metrics if metric.has_quality_kind]
+    qualities = [metric for metric in metrics if metric.is_declared_quality]
     return [metric for metric in qualities if metric.is_quality] or qualities
 
 
@@ -225,4 +225,4 @@ def _list_known_names(name: str) -> tuple[str, str]:
 
 def judges_cost(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
-    return not all(metric.has_quality_kind for metric in metrics)
+    return not all(metric.is_declared_quality for metric in metrics)

@@ -72,7 +72,7 @@ TRAINERS = {
     "chapter": Trainer(
         trial_type=ImportName("unrolled.bench.chapter.chapter_trial:ChapterTrial"),
         run_trial=ImportName("unrolled.bench.chapter.chapter_run:run_trial"),
-        presentation=ImportName("unrolled.reports.chapter.chapter_pages:CHAPTER_PAGES"),
+        presentation=ImportName("unrolled.reports.chapter.chapter_pages:CHAPTER_PRESENTATION"),
         mlflow_metrics=ImportName("unrolled.bench.chapter.chapter_mlflow:CHAPTER_MLFLOW"),
         runs_user_code=False,
         check_first_batch=ImportName("unrolled.bench.chapter.first_batch:check_first_batch"),
@@ -82,7 +82,7 @@ TRAINERS = {
     "program": Trainer(
         trial_type=ImportName("unrolled.bench.program.program_trial:ProgramTrial"),
         run_trial=ImportName("unrolled.bench.program.program_run:run_trial"),
-        presentation=ImportName("unrolled.reports.presentation:PROGRAM_PAGES"),
+        presentation=ImportName("unrolled.reports.presentation:PROGRAM_PRESENTATION"),
         mlflow_metrics=ImportName("unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"),
         runs_user_code=True,
     ),

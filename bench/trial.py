@@ -281,7 +281,7 @@ class Result:
     reason: str = ""
     cause: str = ""  # cause of a failure, if it is one of Cause
     attempts: int = 1
-    run_token: str = ""  # of the run that measured it, if its study judges a cost: equal within a pair
+    run_token: str = ""  # of the run that measured it; "" unless a cost is judged. A pair needs equal tokens
     started: float = 0.0  # unix seconds
     attempt_seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)

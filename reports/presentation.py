@@ -66,5 +66,5 @@ class Presentation:
         return self.scales.get(metric, Scale(title=metric.replace("_", " ")))
 
 
-PROGRAM_PAGES = Presentation()
+PROGRAM_PRESENTATION = Presentation()
 """The presentation of any program."""

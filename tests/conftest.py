@@ -43,10 +43,7 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests hold what a CPU computes, with one thread: their workers take all cores.
-
-    Benchmarks see a GPU, and so do its own tests: FLAGS="-m gpu".
-    """
+    """Hide GPUs and use one thread a process, except for benchmarks and for FLAGS="-m gpu"."""
     if config.option.markexpr != "gpu" and not config.getoption("benchmark_enable", default=False):
         os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from unrolled.ablations.drafting.library_flags import LIBRARIES, read_library_flags
 from unrolled.ablations.drafting.script_flags import Flag, find_seed, read_flags
-from unrolled.ablations.drafting.script_metrics import LOGGERS, is_judged, read_metrics
+from unrolled.ablations.drafting.script_metrics import LOGGERS, can_be_judged, read_metrics
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files.regular_files import explain_unread_file
 from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
@@ -124,7 +124,7 @@ def _rank_metrics(metrics: Mapping[str, str]) -> list[str]:
     Of two that are equally good, the one that is printed is better: reading it requires no package.
     """
     return sorted(
-        filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
+        filter(can_be_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
     )
 
 

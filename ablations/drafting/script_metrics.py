@@ -33,7 +33,7 @@ def read_metrics(tree: ast.Module) -> dict[str, str]:
     return metrics
 
 
-def is_judged(name: str) -> bool:
+def can_be_judged(name: str) -> bool:
     """Return True if a metric may decide: a quality whose better direction is known."""
     try:
         metric = Metric(name, 1.0)
@@ -82,7 +82,7 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
     for match in re.finditer(f"([^{_VALUE}]*){_VALUE}([^\\s{_VALUE}]?)", line):
         phrase = re.search(r"([a-z][a-z0-9 _/-]*)[\s:=(]*$", match[1].lower())
         words = re.split(r"[\s_/-]+", phrase[1].strip()) if phrase else []
-        name = next(filter(is_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
+        name = next(filter(can_be_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
         splits = re.findall(f"(?<![a-z]){SPLIT_PATTERN}(?![a-z])", line[: match.end(1)].lower())
         if name not in ("", "error", "err") and match[2] != "/":  # no complaint, and no count such as 3/10
             yield "_".join([*splits[-1:], re.sub(f"^{SPLIT_PATTERN}_", "", name)]), _make_pattern(line, match)

@@ -23,11 +23,11 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     trials: dict[str, Trial] = {}
     arms = []
     # identified once for all seeds, which share code and data
-    trials_by_arm = {arm.name: arm.make_unidentified_trial(device=device).identify() for arm in study.arms}
-    first_trials = [replace(trials_by_arm[arm.name], seed=arm.seed_offset) for arm in study.arms]
-    occasion = _name_occasion(study.name, first_trials) if judges_cost(study.rules.metrics) else ""
+    template_by_arm = {arm.name: arm.make_unidentified_trial(device=device).identify() for arm in study.arms}
+    seed_zero_trials = [replace(template_by_arm[arm.name], seed=arm.seed_offset) for arm in study.arms]
+    occasion = _name_occasion(study.name, seed_zero_trials) if judges_cost(study.rules.metrics) else ""
     for arm in study.arms:
-        trial = replace(trials_by_arm[arm.name], occasion=occasion)
+        trial = replace(template_by_arm[arm.name], occasion=occasion)
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in study.rules.seeds}
         ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
         trials |= zip(ids.values(), by_seed.values(), strict=True)
@@ -37,7 +37,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         arms=tuple(arms),
         study_hash=study.study_hash,
         command=command,
-        trainer_name=first_trials[0].trainer_name,
+        trainer_name=seed_zero_trials[0].trainer_name,
         command_template=study.baseline.make_unidentified_trial().command_template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,

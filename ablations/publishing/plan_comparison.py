@@ -40,7 +40,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
     ]
     return Design(
         rules=plan.rules,
-        arms=tuple(_make_trained_arm(arm, plan, results) for arm in plan.arms),
+        arms=tuple(_make_design_arm(arm, plan, results) for arm in plan.arms),
         study_hash=plan.study_hash,
         declared_at=plan.declared_at,
         command=plan.command,
@@ -62,7 +62,7 @@ def find_presentation(plan: Plan) -> Presentation:
     return presentation
 
 
-def _make_trained_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> DesignArm:
+def _make_design_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> DesignArm:
     return DesignArm(
         name=arm.name,
         model=arm.model,

@@ -170,7 +170,7 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     if paths := find_changed_files(states):
         # the checkpoints may come from a trial that read a file before and after an edit
         clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
-        rule = f"{paths[0].name} was written while it trained, so that nothing of it was stored"
+        rule = f"{paths[0].name} was written during the training, whose result was discarded"
         cure = "run the study again; a file that trials write belongs in {out}, or `code` names the others"
         return canonical_json({"refused": str(BadInput(rule, place=trial.title, cure=cure))})
     return answer

@@ -1,7 +1,7 @@
 """Run trials side by side, each in a fresh process, until all of them are in the ledger.
 
 Each worker is a thread of the parent that starts a trial, waits for it and records its result. A killed trial
-is therefore one failed result, where it would end a pool of processes.
+is therefore one failed result; in a pool of processes it would end the pool.
 """
 
 import math

@@ -27,7 +27,7 @@ from unrolled.bench.trial import PLANNED_FIELDS
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
 
-METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.is_judged}
+METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.can_be_judged}
 """The metrics by which arms can be judged."""
 
 

@@ -303,7 +303,7 @@ class ProgramFactory:
             return " ".join(words)
         if isinstance(default, bool) or isinstance(value, bool):
             same = type(value) is type(default)
-            require(same, "should be a boolean as in [baseline], or none there", key=place)
+            require(same, "and [baseline] should both have a boolean, or neither", key=place)
         elif isinstance(default, str):
             require(isinstance(value, str), "should be a string, as in [baseline]", key=place)
         else:

@@ -167,7 +167,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, ResultInStudy
     bases = {
         arm.name: comparison.find_base(arm).name
         for arm in comparison.arms
-        if arm.contrast or arm.state.is_judged
+        if arm.contrast or arm.state.has_contrast
     }
     metrics = plan.rules.metric_names
     table = comparison.table.assign(

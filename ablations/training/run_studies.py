@@ -187,7 +187,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     study_run.writer.open_study(study_run.plan)
     if todo and study_run.plan.trainer.runs_user_code:
         _print_costs(study_run)
-    _count_earlier_results(study_run)
+    _settle_earlier_results(study_run)
 
 
 def _explain_retraining(todo: Sequence[Trial], study_run: StudyRun) -> None:
@@ -213,7 +213,7 @@ def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
         )
 
 
-def _count_earlier_results(study_run: StudyRun) -> None:
+def _settle_earlier_results(study_run: StudyRun) -> None:
     """Give the budget the times of the trials that have results, and remove their checkpoints."""
     for result in study_run.scheduler.results.values():
         study_run.budget.add_trial(result)

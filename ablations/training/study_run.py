@@ -233,10 +233,14 @@ class StudySupervisor(RunSupervisor):
         """Count the trial as trained by this run, and pass its result on."""
         self.study_run.trained_ids.add(result.trial.id)
         self.study_run.remeasuring.receive_result(result.trial.id)
-        self.receive_foreign_result(result)
+        self._pass_on(result)
 
     def receive_foreign_result(self, result: ResultInStudy) -> None:
-        """Pass a result on, whichever run trained its trial."""
+        """Pass the result of another run on."""
+        self._pass_on(result)
+
+    def _pass_on(self, result: ResultInStudy) -> None:
+        """Give a result to the scheduler, the budget, MLflow and the terminal."""
         run = self.study_run
         id = result.trial.id
         run.ended_trials += 1

@@ -44,7 +44,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     start = time.perf_counter()
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
-    measure = count_and_measure if find_model(trial.model).is_counting_model else train_and_measure
+    measure = fit_counts_and_measure if find_model(trial.model).is_counting_model else train_and_measure
     with check_machine_unchanged(trial.device) as machine_facts:
         try:
             measured, resumed_seconds = measure(trial, *training.load_data(trial))
@@ -148,7 +148,7 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
     }
 
 
-def count_and_measure(
+def fit_counts_and_measure(
     trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches
 ) -> tuple[dict[str, Any], float]:
     """Fit a counting baseline and measure it. Returns as `train_and_measure` does."""

@@ -41,7 +41,7 @@ class ChapterMetric:
     decimals: int | None = None  # decimals of a mean; None to derive them from δ
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
     mean_phrase: str = ""  # a mean in words, such as "predicts {} of the words"
-    is_judged: bool = False  # whether arms can be judged by it
+    can_be_judged: bool = False  # whether arms can be judged by it
     better: Better | None = None  # direction of a judged metric that `bench.metric` does not know
     is_column: bool = False  # whether it is a column of the page's table of all trials
     has_curve: bool = False  # whether it, or the metric that it is derived from, is a field of `record.Epoch`
@@ -64,25 +64,25 @@ CHAPTER_METRICS = (
     ChapterMetric(
         name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
         multiplier=100.0, decimals=1, most_decimals=1, mean_phrase="predicts {} of the words",
-        is_judged=True, is_column=True, has_curve=True, mlflow_position="first",
+        can_be_judged=True, is_column=True, has_curve=True, mlflow_position="first",
     ),
     ChapterMetric(
-        name="valid_perplexity", title="validation perplexity", is_judged=True, is_column=True,
+        name="valid_perplexity", title="validation perplexity", can_be_judged=True, is_column=True,
         has_curve=True, derived_from=DerivedFrom("valid_loss", safe_exp), mlflow_position="first",
     ),
     ChapterMetric(
-        name="valid_loss", title="validation loss", unit="nats", decimals=2, most_decimals=3, is_judged=True,
-        has_curve=True, mlflow_position="first",
+        name="valid_loss", title="validation loss", unit="nats", decimals=2, most_decimals=3,
+        can_be_judged=True, has_curve=True, mlflow_position="first",
     ),
     ChapterMetric(
-        name="valid_bits", title="validation bits a token", unit="bits", is_judged=True,
+        name="valid_bits", title="validation bits a token", unit="bits", can_be_judged=True,
     ),
     ChapterMetric(
-        name="train_loss", title="training loss", unit="nats", decimals=2, most_decimals=3, is_judged=True,
-        has_curve=True,
+        name="train_loss", title="training loss", unit="nats", decimals=2, most_decimals=3,
+        can_be_judged=True, has_curve=True,
     ),
     ChapterMetric(
-        name="speed_train", kind="speed", title="training speed", unit="tokens/s", is_judged=True,
+        name="speed_train", kind="speed", title="training speed", unit="tokens/s", can_be_judged=True,
         figure_head="Tokens/s", mlflow_position="first",
     ),
     ChapterMetric(
@@ -100,11 +100,11 @@ CHAPTER_METRICS = (
     ChapterMetric(name="speed_train_seconds", kind="time"),  # by epoch alone
     ChapterMetric(name="speed_valid_seconds", kind="time"),
     ChapterMetric(
-        name="seconds", kind="time", title="duration", unit="s", is_judged=True,
+        name="seconds", kind="time", title="duration", unit="s", can_be_judged=True,
         cost_column=CostColumn("seconds", 1),
     ),
     ChapterMetric(
-        name="memory_peak", kind="memory", title="peak memory", unit="MiB", is_judged=True,
+        name="memory_peak", kind="memory", title="peak memory", unit="MiB", can_be_judged=True,
         cost_column=CostColumn("peak memory (MiB)"),
     ),
     ChapterMetric(

@@ -83,7 +83,7 @@ def load_plugin(name: str) -> ModuleType:
     try:
         record_content(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        _count_sources(name, module, ZOO.keys() - zoo, PLUGIN_PENALTIES.keys() - penalties)
+        _attach_sources(name, module, ZOO.keys() - zoo, PLUGIN_PENALTIES.keys() - penalties)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         for key in ZOO.keys() - zoo:
@@ -94,7 +94,7 @@ def load_plugin(name: str) -> ModuleType:
     return module
 
 
-def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: Set[str]) -> None:
+def _attach_sources(name: str, module: ModuleType, models: Set[str], penalties: Set[str]) -> None:
     """Give the models and penalties that a module has registered their `sources`."""
     cure = "decorate a class with @cell or @model, or use @regularizer"
     require(models or penalties, "registers nothing", cure=cure)

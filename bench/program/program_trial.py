@@ -25,7 +25,7 @@ from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.sources.identity import describe_changes
 from unrolled.bench.trial import FileState, Result, Scalar, Trial
 
-FILES_NAMED = 5  # files that a message names
+MOST_NAMED_FILES = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
 MOST_SENT_BYTES = 100_000_000  # most bytes of a program's files that are sent to a cluster's workers
 STUDY_FILES = ".study"  # folder, among the sent files, for files that lie beside the study file
@@ -336,8 +336,8 @@ class ProgramTrial(Trial):
 def shorten_names(names: Collection[str]) -> str:
     """Return the first names of files: "a.py, b.py and 3 more files". Sources of a package are its name."""
     distinct = list(dict.fromkeys(name.partition(":")[0] for name in names))
-    listing = ", ".join(distinct[:FILES_NAMED])
-    more = len(distinct) - FILES_NAMED
+    listing = ", ".join(distinct[:MOST_NAMED_FILES])
+    more = len(distinct) - MOST_NAMED_FILES
     return f"{listing} and {plural(more, 'more file')}" if more > 0 else listing
 
 

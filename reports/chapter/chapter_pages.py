@@ -31,7 +31,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
     return replace(scale, second_scale=PERPLEXITY) if metric.name == "valid_loss" else scale
 
 
-CHAPTER_PAGES = Presentation(
+CHAPTER_PRESENTATION = Presentation(
     interval_clause=", given the validation set",
     scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS},
     cost_columns={

@@ -17,11 +17,11 @@ from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.seed_values import Interval, select_seeds
-from unrolled.reports.statistics.verdicts import NOT_JUDGED, ContrastState, Verdict
+from unrolled.reports.statistics.verdicts import NO_CONTRAST, ContrastState, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountedRows:
+class DecidedRows:
     """The rows of a table, which of them count, and what was decided; the mappings are by the arm's name."""
 
     evidence: Evidence  # of all rows, copies included
@@ -67,7 +67,7 @@ class ComparedArm:
     index: int  # position in the study; 0 is the baseline
     counted_arm: DesignArm  # the arm with the results that count; `Design.arms` have all results
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
+    wanted_seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence
@@ -82,7 +82,7 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
-    state: ContrastState = NOT_JUDGED  # that of its verdict, also before its contrast has results
+    state: ContrastState = NO_CONTRAST  # that of its verdict, also before its contrast has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     repeats_baseline: bool = False  # of an A/A check: whether its seeds computed the same as the baseline's
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
@@ -134,7 +134,11 @@ class ComparedArm:
     def missing_count(self) -> int:
         """The number of trials of its next look that have not ended."""
         return (
-            self.seed_count - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
+            self.wanted_seed_count
+            - self.done_count
+            - self.diverged_count
+            - self.failed_count
+            - self.waiting_count
         )
 
     def describe_seeds_of_mean(self) -> str:
@@ -146,7 +150,7 @@ class ComparedArm:
         if self.done_count and not self.counted_arm.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged_count
-        seed_count = self.summary.n if self.state.has_ended else self.seed_count
+        seed_count = self.summary.n if self.state.has_ended else self.wanted_seed_count
         return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
@@ -177,7 +181,7 @@ class ComparedArm:
         return f"{changes}, against {self.against}" if self.against else changes
 
 
-def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> ComparedArm:
+def make_compared_arm(index: int, metric: Metric, rows: DecidedRows) -> ComparedArm:
     """Return the arm at this position by one metric, without its contrast, which `add_contrast` adds."""
     design = rows.evidence.design
     arm = design.arms[index]
@@ -199,7 +203,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
         index=index,
         counted_arm=counted_arm,
         seeds=tuple(counted_statuses),
-        seed_count=seed_count,
+        wanted_seed_count=seed_count,
         done_count=len(counted_statuses) - diverged_count - failed_count,
         diverged_count=diverged_count,
         failed_count=failed_count,
@@ -232,7 +236,7 @@ def add_contrast(
     arm: ComparedArm,
     baseline: ComparedArm,
     metric: Metric,
-    rows: CountedRows,
+    rows: DecidedRows,
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 

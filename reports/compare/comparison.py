@@ -17,7 +17,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
+from unrolled.reports.compare.compared_arm import ComparedArm, DecidedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import (
     Design,
@@ -54,7 +54,7 @@ class Comparison:
     @property
     def judged_arms(self) -> tuple[ComparedArm, ...]:
         """The arms that have a contrast to decide: the A/A check has none."""
-        return tuple(arm for arm in self.arms if arm.state.is_judged)
+        return tuple(arm for arm in self.arms if arm.state.has_contrast)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
@@ -213,7 +213,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     The columns are those of `reports.compare.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
     _check_design(design)
-    rows = _count_rows(table, design)
+    rows = _decide_rows(table, design)
     table = _mark_rows(table, rows)
     first_view, *other_views = (_compare_by_metric(metric, table, rows) for metric in design.rules.metrics)
     return replace(
@@ -224,13 +224,13 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     )
 
 
-def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
+def _decide_rows(table: pd.DataFrame, design: Design) -> DecidedRows:
     """Return the rows of a table, with the decisions from which it follows which of them count."""
     evidence = read_evidence(table, design.rules.metrics, design)
     remarks = find_arm_remarks(evidence.statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
     decisions = decide_contrasts(select_arms_to_compare(remarks), evidence, matches)
-    return CountedRows(
+    return DecidedRows(
         evidence=evidence,
         remarks=remarks,
         decisions=decisions,
@@ -239,7 +239,7 @@ def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     )
 
 
-def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: CountedRows) -> Comparison:
+def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: DecidedRows) -> Comparison:
     """Return the comparison by one metric; `table` is marked by `_mark_rows`."""
     design = rows.evidence.design
     baseline, *other_arms = (make_compared_arm(index, metric, rows) for index in range(len(design.arms)))
@@ -257,7 +257,7 @@ def _check_design(design: Design) -> None:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
 
 
-def _mark_rows(table: pd.DataFrame, rows: CountedRows) -> pd.DataFrame:
+def _mark_rows(table: pd.DataFrame, rows: DecidedRows) -> pd.DataFrame:
     """Return the table with a column for the rows that count and, of a study, for those of the first look."""
     is_counted = [seed in rows.seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row

@@ -14,7 +14,7 @@ from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
-from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
+from unrolled.reports.presentation import PROGRAM_PRESENTATION, Presentation
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.seed_values import SeedValues
 
@@ -135,7 +135,7 @@ class Design:
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
-    presentation: Presentation = PROGRAM_PAGES
+    presentation: Presentation = PROGRAM_PRESENTATION
 
     def find_scale(self, metric: Metric) -> Scale:
         """Return how a judged metric is written: its unit, and decimals that fit its δ."""

@@ -41,8 +41,8 @@ from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import Curves
 from unrolled.reports.statistics.estimators import t_interval
 
-_POINTS = 60  # most points of one learning curve
-_ALL_POINTS = 40_000  # most points of all learning curves together
+_MOST_POINTS = 60  # most points of one learning curve
+_MOST_POINTS_IN_ALL = 40_000  # most points of all learning curves together
 _MUTED = COLOURS["muted"]
 _BASE_MEAN: dict[str, Any] = {
     "color": _MUTED,
@@ -66,7 +66,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     judged_names = [name for name in comparison.design.rules.metric_names if name in curve_names]
     names = judged_names or list(curve_names)[:1]
-    most_steps = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
+    most_steps = max(8, min(_MOST_POINTS, _MOST_POINTS_IN_ALL // max(1, len(measured) * len(names))))
     return {
         name: _draw_pictures(f"curves{number}", name, _sample_points(name, measured, most_steps), comparison)
         for number, name in enumerate(names)

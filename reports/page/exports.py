@@ -109,7 +109,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     v = arm.verdict
     scale = view.scale
     seeds = arm.describe_seeds_of_mean()
-    if view.stops_contrasts and arm.state.is_judged:
+    if view.stops_contrasts and arm.state.has_contrast:
         seeds += f" {arm.state.text}"
     lost_counts = {"diverged": arm.diverged_count, "failed": arm.failed_count}
     seeds = ", ".join([seeds, *(f"{count} {end}" for end, count in lost_counts.items() if count)])
@@ -185,7 +185,7 @@ def write_caption(comparison: Comparison) -> str:
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
-    base = comparison.find_base(arm).name if arm.contrast or arm.state.is_judged else ""
+    base = comparison.find_base(arm).name if arm.contrast or arm.state.has_contrast else ""
     record: dict[str, object] = {
         "arm": arm.name,
         "model": arm.counted_arm.model,
@@ -193,7 +193,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "against": base,
         "parameters": arm.counted_arm.average_measured_values("model_parameters"),
         "seeds_ok": arm.done_count,
-        "seeds_wanted": arm.seed_count,
+        "seeds_wanted": arm.wanted_seed_count,
         "diverged": arm.diverged_count,
         "failed": arm.failed_count,
         "verdict": arm.verdict and arm.verdict.text,

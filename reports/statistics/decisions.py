@@ -48,21 +48,21 @@ class _Track:
     """A contrast by one metric, and for each of its tests the minimum over the looks so far of p / weight."""
 
     contrast: Contrast  # at its last look; before the first look, of the pairs so far
-    smallest_difference_p: float = math.inf  # infinite before the first look
+    smallest_weighted_difference_p: float = math.inf  # infinite before the first look
     smallest_equivalence_p: float = math.inf
     smallest_divergence_p: float = math.inf
 
     @property
     def is_evaluated(self) -> bool:
         """True if it was evaluated at a look."""
-        return self.smallest_difference_p < math.inf
+        return self.smallest_weighted_difference_p < math.inf
 
     def add_look(self, contrast: Contrast) -> "_Track":
         """Return the track after one more look; `contrast` is as of this look."""
         weight = contrast.look.weight
         return _Track(
             contrast,
-            min(self.smallest_difference_p, contrast.p / weight),
+            min(self.smallest_weighted_difference_p, contrast.p / weight),
             min(self.smallest_equivalence_p, contrast.equivalence_p / weight),
             min(self.smallest_divergence_p, contrast.divergence_p / weight),
         )
@@ -71,7 +71,7 @@ class _Track:
     def ps(self) -> tuple[float, float, float]:
         """The p of difference, equivalence and divergence, valid at any stop; 1 before the first look."""
         return (
-            self._compute_p(self.smallest_difference_p, tails=2),
+            self._compute_p(self.smallest_weighted_difference_p, tails=2),
             self._compute_p(self.smallest_equivalence_p, tails=1),
             self._compute_p(self.smallest_divergence_p, tails=2),
         )

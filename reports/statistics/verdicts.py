@@ -55,7 +55,7 @@ _SYMBOLS = {
 class ContrastState:
     """Whether a contrast still gets seeds and, if it gets none, why."""
 
-    is_judged: bool = True  # False for an arm that has no contrast to decide, such as the baseline
+    has_contrast: bool = True  # False for an arm that has no contrast to decide, such as the baseline
     has_ended: bool = False  # whether the study's first metric decided it, or its gate or proposal has ended
     # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
     halt_reason: str = ""
@@ -64,12 +64,12 @@ class ContrastState:
     @property
     def text(self) -> str:
         """`decided` or `open`; "" if there is no contrast to decide."""
-        if not self.is_judged:
+        if not self.has_contrast:
             return ""
         return "decided" if self.has_ended else "open"
 
 
-NOT_JUDGED = ContrastState(is_judged=False)
+NO_CONTRAST = ContrastState(has_contrast=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,9 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     for arm in comparison.arms:
         if arm.contrast and not arm.is_aa_check:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
-    is_grid = len(lines) > 1 and all(len(line) > 2 and not line[0].state.is_judged for line in lines.values())
+    is_grid = len(lines) > 1 and all(
+        len(line) > 2 and not line[0].state.has_contrast for line in lines.values()
+    )
     if not is_grid:
         return []
     return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()]

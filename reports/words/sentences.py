@@ -1,4 +1,4 @@
-"""Verdicts in words: the only sentences in which a report claims anything."""
+"""Verdicts in words, which answers, claims and tables share."""
 
 from collections.abc import Callable
 from functools import partial

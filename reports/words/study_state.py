@@ -65,7 +65,7 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
 
 def describe_trials(comparison: Comparison) -> str:
     """Return how many trials finished, failed or are missing: "40 of 45 trials finished, 5 failed"."""
-    total = sum(arm.seed_count for arm in comparison.arms)
+    total = sum(arm.wanted_seed_count for arm in comparison.arms)
     status_counts = {
         "diverged": sum(arm.diverged_count for arm in comparison.arms),
         "failed": sum(arm.failed_count for arm in comparison.arms),
@@ -83,7 +83,9 @@ def describe_uncounted(comparison: Comparison) -> str:
     """Return which trials do not count, and why: "seed 15, whose look is incomplete"; "" if all count."""
     rows = comparison.table[~comparison.table[IS_COUNTED]]
     seeds_by_reason: dict[str, set[int]] = {"look is incomplete": set(), "contrast had ended": set()}
-    wanted_seeds = {arm.name: comparison.design.rules.seeds[: arm.seed_count] for arm in comparison.arms}
+    wanted_seeds = {
+        arm.name: comparison.design.rules.seeds[: arm.wanted_seed_count] for arm in comparison.arms
+    }
     for arm, seed in zip(rows.arm, rows.seed, strict=True):
         reason = "look is incomplete" if seed in wanted_seeds[arm] else "contrast had ended"
         seeds_by_reason[reason].add(seed)

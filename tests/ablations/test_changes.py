@@ -33,8 +33,8 @@ METRIC = [
         "CHAPTER_METRICS = (\n",
         "CHAPTER_METRICS = (\n"
         '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", multiplier=100.0,\n'
-        '        is_judged=True, better="lower", is_column=True, has_curve=True),\n'
-        '    ChapterMetric(name="valid_misses", title="missed words", is_judged=True, better="lower",\n'
+        '        can_be_judged=True, better="lower", is_column=True, has_curve=True),\n'
+        '    ChapterMetric(name="valid_misses", title="missed words", can_be_judged=True, better="lower",\n'
         "        is_column=True),\n",
     ),
 ]

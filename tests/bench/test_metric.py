@@ -68,13 +68,13 @@ def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:
 
 @pytest.mark.parametrize("name", ["time_series_mae", "memory_recall", "system_prompt_score", "latency"])
 def test_a_kind_is_declared_and_never_guessed(name: str) -> None:
-    assert Metric(name, 0.1, "higher").has_quality_kind
+    assert Metric(name, 0.1, "higher").is_declared_quality
     assert [Metric(name, 0.1, kind=kind).better for kind in ("time", "speed", "memory")] == [
         "lower",
         "higher",
         "lower",
     ]
-    assert not any(Metric(measured, 0.1).has_quality_kind for measured in COST_KINDS)
+    assert not any(Metric(measured, 0.1).is_declared_quality for measured in COST_KINDS)
     speed = Metric("speed/train", 0.1)  # its name in MLflow
     assert (speed.kind, speed.better) == ("speed", "higher")
 

@@ -15,14 +15,14 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.study_rules import Audit, AuditedChange
 from unrolled.bench.trial import Result
-from unrolled.reports.chapter.chapter_pages import CHAPTER_PAGES
+from unrolled.reports.chapter.chapter_pages import CHAPTER_PRESENTATION
 from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import Design, DesignArm
 from unrolled.reports.compare.trial_frame import tabulate_results
 from unrolled.reports.foreign import table_design
 from unrolled.reports.foreign.columns import Columns, arrange_table
-from unrolled.reports.presentation import PROGRAM_PAGES
+from unrolled.reports.presentation import PROGRAM_PRESENTATION
 from unrolled.reports.statistics.estimators import mean_tails, moments
 
 LM7_OPTIONS = {"dropout": 0.4, "tying": True}
@@ -82,7 +82,7 @@ def design_arms(arms: tuple[DesignArm, ...], *, delta: float = 0.03, **facts: An
         "study_hash": "9f86d081884c7d65",
         "declared_at": 1_770_000_000.0,
         "command": "unrolled run regularization -j 2",
-        "presentation": CHAPTER_PAGES,
+        "presentation": CHAPTER_PRESENTATION,
     }
     fields |= facts
     fields = {"looks": (len(fields["seeds"]),), **fields}
@@ -219,7 +219,7 @@ def make_program_design(*metrics: Metric) -> Design:
             curves = dict.fromkeys(("train_loss", "error"), curve)
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(DesignArm(name=name, title="train.py", changes={"lr": lr}, results=results))
-    return design_arms(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
+    return design_arms(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PRESENTATION)
 
 
 def make_audited_design() -> Design:

@@ -130,7 +130,7 @@ class StudyOnDisk:
 
     def list_states(self) -> dict[str, str]:
         """Return "decided" or "open" for each contrast, by its arm."""
-        return {arm.name: arm.state.text for arm in self.compare().arms if arm.state.is_judged}
+        return {arm.name: arm.state.text for arm in self.compare().arms if arm.state.has_contrast}
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict."""

@@ -11,17 +11,17 @@ from tests.helpers.designs import compare_table
 from tests.helpers.pages import write_lines
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter.chapter_pages import CHAPTER_PAGES
+from unrolled.reports.chapter.chapter_pages import CHAPTER_PRESENTATION
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.page.exports import write_screen
-from unrolled.reports.presentation import PROGRAM_PAGES
+from unrolled.reports.presentation import PROGRAM_PRESENTATION
 from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.page_limits import format_zone
 from unrolled.reports.words.sentences import describe_verdict
 
-ACCURACY = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
-SECONDS = PROGRAM_PAGES.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
+ACCURACY = CHAPTER_PRESENTATION.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
+SECONDS = PROGRAM_PRESENTATION.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_only_a_tiny_end_of_an_interval_is_shown_as_zero(low, high, text) -> Non
     ],
 )
 def test_an_end_is_shown_as_delta_only_where_it_is_delta(low, high, text) -> None:
-    top1 = PROGRAM_PAGES.find_scale("top1").adapt_to(Metric("top1", 0.01))
+    top1 = PROGRAM_PRESENTATION.find_scale("top1").adapt_to(Metric("top1", 0.01))
     assert top1.format_interval(Interval(low, high, 0.95)) == f"95 % CI {text}"
 
 
@@ -63,11 +63,15 @@ def test_two_levels_subtract_to_their_difference(before, after, text) -> None:
 def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
     loss = Metric("valid_loss", 0.05)
     assert (
-        CHAPTER_PAGES.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 nats lower"
+        CHAPTER_PRESENTATION.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25)
+        == "0.25 nats lower"
     )
-    assert PROGRAM_PAGES.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 lower"
     assert (
-        PROGRAM_PAGES.find_scale("top1").adapt_to(Metric("top1", 0.5)).format_change(92.31, 93.0)
+        PROGRAM_PRESENTATION.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25)
+        == "0.25 lower"
+    )
+    assert (
+        PROGRAM_PRESENTATION.find_scale("top1").adapt_to(Metric("top1", 0.5)).format_change(92.31, 93.0)
         == "92.31 → 93.00"
     )
 
@@ -126,7 +130,9 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     assert SECONDS.describe_difference(half, ends) == "50 % lower"
     assert SECONDS.describe_difference(-half) == "100 % higher"
     assert SECONDS.format_interval(ends) == "95 % CI [−60, −20]"
-    share = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 5.0, ratio=True))
+    share = CHAPTER_PRESENTATION.find_scale("valid_accuracy").adapt_to(
+        Metric("valid_accuracy", 5.0, ratio=True)
+    )
     assert share.format_value(100 * math.log(0.876)) == "87.6 %"
     assert share.describe_difference(half, ends) == "50 % lower"
 
@@ -151,6 +157,6 @@ def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
 
 
 def test_json_has_ratios_in_per_cent_and_null_for_no_size():
-    scale = PROGRAM_PAGES.find_scale("loss").adapt_to(Metric("loss", 25.0, ratio=True))
+    scale = PROGRAM_PRESENTATION.find_scale("loss").adapt_to(Metric("loss", 25.0, ratio=True))
     assert scale.convert_finite_difference(Metric("loss", 25.0, ratio=True).zone) == pytest.approx(25.0)
     assert [scale.convert_finite_difference(x) for x in (None, math.inf)] == [None, None]

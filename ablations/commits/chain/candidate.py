@@ -42,7 +42,7 @@ from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.git.repository import WORK_TREE, Commit, Repository
 from unrolled.bench.metric import Metric
-from unrolled.reports.presentation import PROGRAM_PAGES
+from unrolled.reports.presentation import PROGRAM_PRESENTATION
 from unrolled.reports.statistics.gain_test import ProposalOutcome, count_pairs_to_show
 from unrolled.reports.statistics.looks import Looks
 
@@ -192,7 +192,7 @@ class _Candidate:
         present = identify_content(self._check_out(commits, pair), INCUMBENT, pair.base)
         require(
             present.content_hash == self.record.incumbent.content_hash,
-            "has data, or code that is not in its commit, which has changed since it became the incumbent",
+            "its data, or code that is not in its commit, was edited since it became the incumbent",
             place=f"--chain {self.options.chain}",
             key=f"incumbent {self._describe_commit(self.record.incumbent_number)}",
             cure=f"restore what has changed, or {_NEW_CHAIN}",
@@ -261,7 +261,7 @@ class _Candidate:
         if pairs is not None and pairs <= looks.last_pair_count:
             return ""
         number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"
-        scale = PROGRAM_PAGES.find_scale(metric.name).adapt_to(metric)
+        scale = PROGRAM_PRESENTATION.find_scale(metric.name).adapt_to(metric)
         gain = scale.format_delta(metric.gain_sign * metric.zone)
         return f"a gain of {gain} takes {number}; the last look has {looks.last_pair_count}"
 

@@ -12,7 +12,7 @@ from unrolled.reports.commits.chain_page import ChainPage, ChainSummary, Proposa
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
 from unrolled.reports.page.render import render_index
 from unrolled.reports.page.summary import find_page
-from unrolled.reports.presentation import PROGRAM_PAGES
+from unrolled.reports.presentation import PROGRAM_PRESENTATION
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 
@@ -47,7 +47,7 @@ def write_outcome_line(entry: ChainEntry) -> str:
 
 def find_scale(metric: Metric) -> Scale:
     """Return how the metric of a chain is read."""
-    return PROGRAM_PAGES.find_scale(metric.name).adapt_to(metric)
+    return PROGRAM_PRESENTATION.find_scale(metric.name).adapt_to(metric)
 
 
 def describe_numbers(proposal: Proposal, scale: Scale) -> str:

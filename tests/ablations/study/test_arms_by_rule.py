@@ -57,6 +57,11 @@ def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(make_study: MakeSt
     }
 
 
+def test_each_factor_has_two_levels() -> None:
+    """A flag that is off by default in LMModel7 would have one, as `off` is LMModel6's level or 0."""
+    assert all(factor.on != factor.off for factor in FACTORS.values())
+
+
 def test_add_one_puts_each_factor_to_what_lmmodel7_does(make_study: MakeStudy) -> None:
     # Levels of LMModel7: fastbook chapter 12 (p .4, alpha 2, beta 1, wd .1) and fastai's TextLearner (moms).
     assert read_changes(make_study(f"add_one = {list(FACTORS)}", "lm6")) == {

@@ -45,7 +45,7 @@ def test_a_shipped_table_has_todays_design_and_all_trials_of_its_looks(name: str
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(arm.state.is_judged for arm in comparison.arms)
+    assert len(unrolled.verdicts(table)) == sum(arm.state.has_contrast for arm in comparison.arms)
     open_arms = [arm for arm in comparison.judged_arms if not arm.state.has_ended]
     assert all(
         row.verdict.state.is_futile or row.contrast.pair_count == len(comparison.design.rules.seeds)

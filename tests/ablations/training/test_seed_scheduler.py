@@ -270,15 +270,15 @@ def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
 def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked_arms: list[Result] = []  # results of first batches
+    checked_results: list[Result] = []  # results of first batches
 
     class FirstBatchBudget(Budget):
-        is_over = property(lambda _: len(checked_arms) == 2)
+        is_over = property(lambda _: len(checked_results) == 2)
 
     folder = write_study(tmp_path, seeds="seeds = 2", widths=(8, 16))
     with monkeypatch.context() as patch:
         patch.setattr(Budget, "halve", lambda _: FirstBatchBudget(math.inf))
-        patch.setattr(first_batches, "show_first_batches", lambda _: nullcontext(checked_arms.append))
+        patch.setattr(first_batches, "show_first_batches", lambda _: nullcontext(checked_results.append))
         process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout

@@ -77,7 +77,7 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     assert arm.verdict.state.is_futile
     assert arm.state.text == "open"
     assert arm.contrast.pair_count == 15
-    assert arm.seed_count == 15
+    assert arm.wanted_seed_count == 15
     (claim,) = [x for x in list_claims(comparison) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
     assert "seeds would decide it" in describe_verdict(arm.verdict, "noise", "base", comparison.scale)
