@@ -72,72 +72,74 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(folder):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "place"),
     [
-        (["run", "togles"], "did you mean 'toggles'"),
-        (["run", "small.tom"], "did you mean 'small.toml'?"),
-        (["run", "missing.toml"], "missing.toml: No such file"),
-        (["run", "small.toml", "missing.toml"], "missing.toml: No such file"),
+        (["run", "togles"], "'toggles'"),
+        (["run", "small.tom"], "'small.toml'"),
+        (["run", "missing.toml"], "missing.toml: "),
+        (["run", "small.toml", "missing.toml"], "missing.toml: "),
         (["run", "small.toml", "--seeds=-1"], "seeds: "),
         (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
         (["run", "small.toml", "--seeds", "1,1"], "seeds: "),
-        (["plan", "small.toml", "--set", "lrr=1"], "did you mean 'lr'"),
+        (["plan", "small.toml", "--set", "lrr=1"], "'lr'"),
         *(
             (
                 (word, "small.toml", "--set", "batch=4000"),
-                "tokens are too few for batch = 4000 and window = 8",
+                "batch = 4000",
             )
             for word in ("plan", "run")
         ),
         (["run", "small.toml", "--set", "corpus='nowhere.txt'"], "nowhere.txt"),
         (
             ["report", "toggles"],
-            "has not been run (studies that were run: none); `unrolled run toggles` runs it",
+            "`unrolled run toggles`",
         ),
-        (["report", "chapter"], "no shipped study has this name; `unrolled run chapter.toml` runs your own"),
-        (["report", "small.toml"], "`unrolled run small.toml` runs it"),
-        (["verify", "toggles"], "has not been run"),
-        (["bundle", "small.toml"], "-o: is missing; name the .zip"),
-        (["verify", "toggles", "--trust"], "--trust: is for a bundle; name its .zip"),
-        (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
-        (["run", "golden", "--budget", "1h"], "--budget: golden is the book's notebook, played as it is"),
+        (["report", "chapter"], "`unrolled run chapter.toml`"),
+        (["report", "small.toml"], "`unrolled run small.toml`"),
+        (["verify", "toggles"], "`unrolled run toggles`"),
+        (["bundle", "small.toml"], "-o: "),
+        (["verify", "toggles", "--trust"], "--trust: "),
+        (["run", "golden", "--seeds", "3"], "--seeds: "),
+        (["run", "golden", "--budget", "1h"], "--budget: "),
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
-        (["run", "golden", "--out", "text.txt"], "--out: golden is the book's notebook, played as it is"),
+        (["run", "golden", "--out", "text.txt"], "--out: "),
         (["plan", "small.toml", "--seeds", ""], "seeds: "),
-        (["plan", "small.toml", "--corpus", "a"], "a setting is written --set corpus=VALUE"),
-        (["plan", "small.toml", "--set", "corpus=a", "--set", "corpus=b"], "corpus is given twice"),
-        (["show", "corpus", "--set", "window=8,16"], "--set window: a corpus is shown for one value"),
-        (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: a corpus is shown for one"),
-        (["show", "models", "--set", "window=8"], "--set: is for corpus; leave it out"),
-        (["show", "corpus", "--generate", "5"], "--generate: corpus is no trial"),
-        (["report", "small"], "has not been run"),
-        (["show", "small"], "no trial in results has this identity; a study's page lists its trials"),
-        (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
-        (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
-        (["show", "models", "--plugin", "."], "plug-in .: is no Python file"),
-        (["compare", "folder.csv", "--metric", "loss=1"], "folder.csv: Is a directory; give .csv"),
-        (["verify", "missing.zip"], "missing.zip: No such file or directory; give the path"),
-        (["new", "program", "a.toml", "--for", "folder.csv"], "folder.csv: Is a directory; give the path"),
-        (["new", "program", "a.toml", "--for", "empty.py"], "empty.py: is empty; give the path"),
-        (["gate", "--markdown", "."], "--markdown .: is a folder; name the file"),
-        (["audit", "a..b", "--markdown", "folder.csv"], "--markdown folder.csv: is a folder; name the file"),
+        (["plan", "small.toml", "--corpus", "a"], "--set corpus=VALUE"),
+        (["plan", "small.toml", "--set", "corpus=a", "--set", "corpus=b"], "corpus"),
+        (["show", "corpus", "--set", "window=8,16"], "--set window: "),
+        (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: "),
+        (["show", "models", "--set", "window=8"], "--set: "),
+        (["show", "corpus", "--generate", "5"], "--generate: "),
+        (["report", "small"], "small"),
+        (["show", "small"], "small"),
+        (["run", "small.toml", "--out", "text.txt"], "--out text.txt: "),
+        (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: "),
+        (["show", "models", "--plugin", "."], "plug-in .: "),
+        (["compare", "folder.csv", "--metric", "loss=1"], "folder.csv: "),
+        (["verify", "missing.zip"], "missing.zip: "),
+        (["new", "program", "a.toml", "--for", "folder.csv"], "folder.csv: "),
+        (["new", "program", "a.toml", "--for", "empty.py"], "empty.py: "),
+        (["gate", "--markdown", "."], "--markdown .: "),
+        (["audit", "a..b", "--markdown", "folder.csv"], "--markdown folder.csv: "),
         *(
-            ([*words, "--out", "text.txt"], "--out text.txt: cannot be written")
+            ([*words, "--out", "text.txt"], "--out text.txt: ")
             for words in (["report"], ["compare", "runs.csv", "--arm", "arm", "--metric", "loss=1"])
         ),
         *(
-            (words, "is not UTF-8; rename it")
+            (words, "UTF-8")
             for words in (["report", "\udcff"], ["run", "small.toml", "--plugin", "\udcff.py"])
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(folder, words, message, call_command):
+def test_a_mistake_is_one_line_that_names_its_place_or_cure_and_exit_code_2(
+    folder, words, place, call_command
+):
     (folder / "folder.csv").mkdir()
     (folder / "empty.py").touch()
     (folder / "runs.csv").write_text("arm,loss\na,1\nb,2\n")
     code, _, error = call_command(*words)
     assert code == 2
-    assert message in error
+    assert place in error
     assert error.count("\n") == 1
     assert not (folder / "results" / "trials").exists()
 
