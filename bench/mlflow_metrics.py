@@ -29,7 +29,7 @@ class MlflowMetrics:
     """Metrics after the judged ones."""
     gpu_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics at the end of tables, if a study is trained on a GPU."""
-    curve_metrics: ClassVar[tuple[str, ...]] = ()
+    mlflow_curves: ClassVar[tuple[str, ...]] = ()
     """Metrics whose curves MLflow draws; () for the judged ones."""
     derived_metrics: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
     """Metrics whose mean is a function of another metric's mean: that metric, and the function."""
@@ -43,7 +43,7 @@ class MlflowMetrics:
 
     def list_curves(self, judged: Sequence[str]) -> Sequence[str]:
         """Return the metrics whose curves MLflow draws."""
-        return self.curve_metrics or judged
+        return self.mlflow_curves or judged
 
     def collect_final_numbers(self, result: Result) -> dict[str, float]:
         """Return the final numbers of a trial."""

@@ -56,7 +56,7 @@ class Presentation:
     make_extras: ImportName[Callable[[Any], Extras]] = NOTHING
     read_curves: ImportName[Callable[[Result], Curves]] = NOTHING
     # metrics of `Result.curves` that pages draw, () for any of them: see `reports.figures.curves`
-    curve_metrics: tuple[str, ...] = ()
+    page_curves: tuple[str, ...] = ()
     step: str = "step or epoch"  # what curves are drawn against
     interval_clause: str = ""  # text after "intervals are over seeds", such as ", given the validation set"
     sample_records: tuple[str, ...] = ()  # records that a page shows for one trial an arm

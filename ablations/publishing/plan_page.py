@@ -61,7 +61,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
     """
     presentation = find_presentation(plan)
     single_records = presentation.sample_records
-    drawn_curves = {*presentation.curve_metrics, *plan.mlflow_metrics.list_curves(plan.rules.metric_names)}
+    drawn_curves = {*presentation.page_curves, *plan.mlflow_metrics.list_curves(plan.rules.metric_names)}
     sampled_arms: set[str] = set()
     results: dict[str, ResultInStudy] = {}
     for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
@@ -72,7 +72,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
-            if not presentation.curve_metrics or name in drawn_curves
+            if not presentation.page_curves or name in drawn_curves
         }
         records = {key: record for key, record in result.records.items() if key not in single_records}
         if result.is_done and arm_name not in sampled_arms and len(records) < len(result.records):

@@ -13,7 +13,7 @@ class ChapterMlflowMetrics(MlflowMetrics):
     leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_position == "first")
     trailing_metrics = ()
     gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_position == "last_on_gpu")
-    curve_metrics = tuple(
+    mlflow_curves = tuple(
         metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.derived_from
     )
     derived_metrics = {metric.name: metric.derived_from for metric in CHAPTER_METRICS if metric.derived_from}  # noqa: RUF012

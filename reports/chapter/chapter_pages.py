@@ -51,7 +51,7 @@ CHAPTER_PRESENTATION = Presentation(
     template="chapter.html",
     make_extras=ImportName("unrolled.reports.chapter.extras:make_extras"),
     read_curves=ImportName("unrolled.reports.chapter.extras:read_curves"),
-    curve_metrics=tuple(metric.curve_name for metric in CHAPTER_METRICS if metric.has_curve),
+    page_curves=tuple(metric.curve_name for metric in CHAPTER_METRICS if metric.has_curve),
     step="epoch",
     sample_records=("passage", "continuation"),
 )

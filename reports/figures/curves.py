@@ -4,7 +4,7 @@ Which curves a page draws is chosen in four steps:
 
 1. A trial stores curves: those that a program logs or, of the chapter, `record.Epoch`. A metric of the
    chapter has `has_curve` in `metric_table` if pages draw its curve.
-2. `read_page_results` of `ablations/publishing/plan_page.py` keeps those of `Presentation.curve_metrics`,
+2. `read_page_results` of `ablations/publishing/plan_page.py` keeps those of `Presentation.page_curves`,
    and those that MLflow draws, because all curves of thousands of trials would not fit into memory. Of a
    program, whose presentation names none, it keeps all.
 3. `Presentation.read_curves` adds derived curves, such as perplexity from the loss.

@@ -1,7 +1,6 @@
 """The rows of the table of costs.
 
-Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_costs`. The chapter has one
-such column: tokens/s after the first epoch.
+Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_costs`.
 """
 
 from collections.abc import Mapping, Sequence

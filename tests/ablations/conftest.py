@@ -141,12 +141,6 @@ def store(database: Path) -> str:
 
 
 @pytest.fixture
-def wait_for() -> Callable[..., None]:
-    """Return the function that waits until something holds."""
-    return processes.wait_for
-
-
-@pytest.fixture
 def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StudyProcess]]:
     """Yield a function that starts a study in a process of its own, and kill them at the end.
 

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.processes import wait_for
 
 SAY = "from unrolled.ablations import run_folder; print(run_folder.open_run_folder(), flush=True); "
 
@@ -29,7 +31,7 @@ def start_process(program: str) -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_the_next_process_removes_what_killed_ones_left(tmpdir: Path, wait_for: Callable[..., None]) -> None:
+def test_the_next_process_removes_what_killed_ones_left(tmpdir: Path) -> None:
     program = "import time; (run_folder.open_run_folder() / 'file').touch(); time.sleep(600)"
     victim, victim_folder = start_process(program)
     survivor, survivor_folder = start_process(program)

@@ -22,6 +22,7 @@ from tests.helpers.command_process import (
     write_study,
 )
 from tests.helpers.contrasts import LOOKS
+from tests.helpers.processes import wait_for
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.training import estimates, run_studies
@@ -227,7 +228,7 @@ sys.meta_path.insert(0, Gate())
 """
 
 
-def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
+def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder):
     options = {
         "cwd": folder,
         "env": make_environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),

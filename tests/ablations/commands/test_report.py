@@ -92,7 +92,7 @@ def test_an_index_has_each_answer_and_a_report_compares_only_named_studies(
 
 
 def test_a_page_draws_a_curve_that_mlflow_does_not(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(CHAPTER_MLFLOW, "curve_metrics", ("train_loss",))
+    monkeypatch.setattr(CHAPTER_MLFLOW, "mlflow_curves", ("train_loss",))
     store_results(tmp_path, make_arms(seeds=5, arms=2))
     report([], tmp_path, tmp_path / "out")
     page = (tmp_path / "out/width/index.html").read_text()

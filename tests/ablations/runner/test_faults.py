@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.processes import is_alive
+from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
 from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
@@ -102,7 +102,7 @@ def test_a_memory_limit_is_refused_where_it_stops_a_gpus_driver() -> None:
 
 
 @pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
-def test_what_a_trial_started_ends_with_it(tmp_path: Path, wait_for, then: str) -> None:
+def test_what_a_trial_started_ends_with_it(tmp_path: Path, then: str) -> None:
     seconds = 5 if then == "loops" else 120
     pid = str(tmp_path / "pid")
     result = run_fault("leaves_a_grandchild", seconds=seconds, pid=pid, then=then)
@@ -121,7 +121,7 @@ def test_what_a_trial_started_ends_with_it(tmp_path: Path, wait_for, then: str) 
     ],
 )
 def test_what_trials_started_ends_with_whatever_is_killed(
-    tmp_path: Path, start_study, wait_for, victim: str, then: str
+    tmp_path: Path, start_study, victim: str, then: str
 ) -> None:
     words = {"act": "leaves_a_grandchild", "pid": tmp_path / "pid", "then": then}
     study = start_study(tmp_path / "results", count=2, attempts=1, **words)
@@ -136,7 +136,7 @@ def test_what_trials_started_ends_with_whatever_is_killed(
     wait_for(lambda: study.living_pids() == [])
 
 
-def test_an_orphan_ends_with_the_run_or_the_next_after_a_kill(tmp_path: Path, start_study, wait_for) -> None:
+def test_an_orphan_ends_with_the_run_or_the_next_after_a_kill(tmp_path: Path, start_study) -> None:
     study, killed_study = (
         start_study(tmp_path / name, count=1, act="leaves_an_orphan", pid=tmp_path / name, sleep=sleep)
         for name, sleep in (("whole", 0), ("killed", 600))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import wait_for
 from tests.helpers.stub_trials import make_trial, read_results, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
@@ -21,7 +22,7 @@ SLEEP = 0.05
 
 @pytest.mark.slow
 def test_after_many_kills_the_ledger_is_as_if_undisturbed(
-    tmp_path: Path, start_study, wait_for, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, start_study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each trial starts a process that leaves its group and its parent."""
     tmpdir = Path(tempfile.mkdtemp())  # pytest's own path is too long for a socket

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import wait_for
 from tests.helpers.stub_trials import WORK, make_trial
 from tests.helpers.supervisor import make_supervisor
 from tests.helpers.trial_counts import Counts, run_and_count
@@ -27,7 +28,7 @@ def foreign_lock(ledger: Ledger) -> Iterator[Path]:
 
 
 def test_trials_that_two_runs_share_are_trained_once(
-    ledger: Ledger, warnings: list[str], tmp_path: Path, wait_for: Callable[..., None]
+    ledger: Ledger, warnings: list[str], tmp_path: Path
 ) -> None:
     trials = [make_trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
     log = tmp_path / "log"

@@ -22,6 +22,7 @@ from tests.helpers import command_without_mlflow
 from tests.helpers.command_process import make_environment
 from tests.helpers.commit_project import count_trials
 from tests.helpers.git_repository import commit_change, git
+from tests.helpers.processes import wait_for
 from unrolled.ablations.commits.chain.chain_record import read_chain
 from unrolled.ablations.commits.chain.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger
@@ -65,7 +66,7 @@ def start_judge(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_killed_judge_goes_on_to_the_same_end(tmp_path: Path, wait_for: Callable[..., None]) -> None:
+def test_a_killed_judge_goes_on_to_the_same_end(tmp_path: Path) -> None:
     barrier = tmp_path / "barrier"
     project = make_proposal(tmp_path / "project", train=write_waiting_program(barrier))
     process = start_judge(project)
@@ -91,7 +92,7 @@ def test_a_killed_judge_goes_on_to_the_same_end(tmp_path: Path, wait_for: Callab
 
 
 def test_a_chain_of_noisy_programs_that_is_stopped_within_two_proposals_keeps_its_rules(
-    tmp_path: Path, wait_for: Callable[..., None]
+    tmp_path: Path,
 ) -> None:
     noise = "random.SystemRandom().gauss(0, 0.003)"
     folder = make_proposal(

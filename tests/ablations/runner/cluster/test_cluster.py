@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.nvml_stand_in import Machine, uuid
-from tests.helpers.processes import helpers_path, is_alive
+from tests.helpers.processes import helpers_path, is_alive, wait_for
 from tests.helpers.stub_trials import WORK, make_gpu_trial, make_trial, read_results, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
 from tests.helpers.trial_counts import Counts, run_and_count
@@ -65,7 +65,7 @@ def start_driver(two_workers: str, processes, gate, tmp_path: Path) -> Callable[
 
 
 @pytest.fixture
-def interrupted_driver(start_driver, processes, gate, wait_for: Callable) -> subprocess.Popen[str]:
+def interrupted_driver(start_driver, processes, gate) -> subprocess.Popen[str]:
     """Return a driver of fifty trials that has had one Ctrl-C, with two under way."""
     driver = start_driver(50)
     wait_for(lambda: len(gate.list_attempts()) == 2)
@@ -85,7 +85,7 @@ def test_ctrl_c_lets_the_trials_under_way_finish(interrupted_driver, processes, 
 
 
 def test_ctrl_c_twice_ends_the_trials_on_the_workers(
-    interrupted_driver, start_driver, processes, gate, wait_for: Callable
+    interrupted_driver, start_driver, processes, gate
 ) -> None:
     os.killpg(interrupted_driver.pid, signal.SIGINT)
     assert interrupted_driver.wait(60) == 130
@@ -96,9 +96,7 @@ def test_ctrl_c_twice_ends_the_trials_on_the_workers(
     assert "Counts(measured_count=3, failed_count=0" in processes.logs[-1].read_text()
 
 
-def test_a_killed_driver_takes_its_trials_with_it(
-    start_driver, processes, gate, ledger: Ledger, wait_for: Callable
-) -> None:
+def test_a_killed_driver_takes_its_trials_with_it(start_driver, processes, gate, ledger: Ledger) -> None:
     driver = start_driver(4)
     gate.open_for(0)
     # the next one starts before it is kept

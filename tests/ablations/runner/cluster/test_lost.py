@@ -3,10 +3,10 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.helpers.processes import is_alive
+from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.stub_trials import WORK, make_trial, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
 from tests.helpers.trial_counts import Counts, run_and_count
@@ -64,7 +64,7 @@ def check_every_trial_is_stored_once(
 
 
 def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
-    two_workers: str, gate, ledger: Ledger, wait_for: Callable
+    two_workers: str, gate, ledger: Ledger
 ) -> None:
     trials = gate.make_trials(6)
     with drive_trials(trials, ledger, two_workers) as results:
@@ -91,7 +91,7 @@ def test_a_trial_whose_worker_dies_has_three_attempts_and_fails_alone(processes,
 
 
 def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
-    two_workers: str, processes, gate, ledger: Ledger, wait_for: Callable
+    two_workers: str, processes, gate, ledger: Ledger
 ) -> None:
     scheduler = processes.start_cluster(1)
     trials = gate.make_trials(3)
@@ -111,9 +111,7 @@ def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
     check_every_trial_is_stored_once(DriverResults([*results, *next_results]), ledger, trials)
 
 
-def test_a_worker_that_hangs_and_comes_back_late_changes_nothing(
-    processes, gate, ledger: Ledger, wait_for: Callable
-) -> None:
+def test_a_worker_that_hangs_and_comes_back_late_changes_nothing(processes, gate, ledger: Ledger) -> None:
     processes.start_scheduler(DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s")
     processes.start_worker()
     processes.start_worker("--nthreads", "2")
