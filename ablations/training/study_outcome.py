@@ -45,6 +45,12 @@ class StudyOutcome:
         """The number of results by status."""
         return Counter(result.status for result in self.results.values())
 
+    @cached_property
+    def counted_failures(self) -> list[ResultInStudy]:
+        """The failed results that count: none that lies beyond the look that decided its contrast."""
+        arms = [arm.counted_arm for arm in self.comparison.arms]
+        return [result for arm in arms for result in arm.results.values() if result.status == "failed"]
+
     @property
     def missing_count(self) -> int:
         """The number of trials without a result that the study needs."""
@@ -52,10 +58,10 @@ class StudyOutcome:
 
     @property
     def fault_count(self) -> int:
-        """The number of trials that failed, or that have no result though nothing kept them from starting."""
+        """The number of failures that count, and of trials that lack a result though nothing kept them."""
         if self.interrupted or self.timed_out:
-            return self.status_counts["failed"]
-        return self.status_counts["failed"] + self.missing_count
+            return len(self.counted_failures)
+        return len(self.counted_failures) + self.missing_count
 
 
 def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
@@ -145,7 +151,7 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
 
 def _describe_first_failure(outcome: StudyOutcome, ledger: Ledger) -> str:
     """Return why the first failed trial failed, and the cure if its training did; "" if none failed."""
-    failure = next((result for result in outcome.results.values() if result.status == "failed"), None)
+    failure = next(iter(outcome.counted_failures), None)
     if failure is None:
         return ""
     plan = outcome.plan

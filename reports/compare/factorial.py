@@ -6,7 +6,9 @@ A factor is a setting with two levels, off and on:
 |---|---|---|
 | 0 (or false) and 0.5 | 0 | 0.5 |
 | 0.5 and 0 | 0 | 0.5 |
-| "adam" and "sgd" | "sgd" | "adam", the baseline's |
+| 0.5 and 0.8 | 0.5, the baseline's | 0.8 |
+
+Where the baseline has other factors on, which its arms switch off, its 0.5 of the last row is on as well.
 """
 
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.formats import format_setting
 from unrolled.reports.statistics.factorial_effects import Effect, estimate_effects
 from unrolled.reports.statistics.pairs import make_judged_scale
 from unrolled.reports.statistics.seed_values import select_seeds
@@ -220,17 +223,21 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
 def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, MeasuredFactor]:
     """Return the factor of each setting: its two levels are the baseline's and the one in `levels`.
 
-    0 or false is off. Where neither level is 0 or false, the baseline's is off if the baseline has all other
-    factors off, and on otherwise.
+    0 or false is off. Where neither level is 0 or false, the baseline's is on if the baseline has another
+    factor on, and off otherwise. Its name then has the level that is on: "lr 0.2".
     """
     settings = _read_settings(comparison.arms[0])
     baseline = {key: settings.get(key, level) for key, level in levels.items()}
     switches = [key for key, level in levels.items() if bool(level) is not bool(baseline[key])]
-    has_parts_off = bool(switches) and not any(baseline[key] for key in switches)
+    has_parts_off = not any(baseline[key] for key in switches)
     titles = comparison.design.setting_titles
     factors = {}
     for key, level in levels.items():
         is_off = not baseline[key] if key in switches else has_parts_off
         off, on = (baseline[key], level) if is_off else (level, baseline[key])
-        factors[key] = MeasuredFactor(key, titles.get(key, key.replace("_", " ")), off, on)
+        plain_name = key.replace("_", " ")
+        name = titles.get(key, plain_name)
+        if key not in switches and name == plain_name:
+            name += f" {format_setting(on)}"
+        factors[key] = MeasuredFactor(key, name, off, on)
     return factors

@@ -39,7 +39,7 @@ from unrolled.reports.compare.sweeps import Sweep
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes, pad_ends
 from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import Curves
-from unrolled.reports.statistics.estimators import t_interval
+from unrolled.reports.statistics.estimators import Floats, t_interval
 
 _MOST_POINTS = 60  # most points of one learning curve
 _MOST_POINTS_IN_ALL = 40_000  # most points of all learning curves together
@@ -76,7 +76,10 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
 def _sample_points(
     metric: str, measured: Sequence[tuple[int, int, ResultInStudy, Curves]], most_steps: int
 ) -> pd.DataFrame:
-    """Return the finite points of a metric's curves, one row each, at `most_steps` steps at most."""
+    """Return the finite points of a metric's curves, one row each.
+
+    An arm has `most_steps` steps at most, among them its first and its last.
+    """
     curves_of_metric = [
         (arm, seed, r.is_done, curves[metric])
         for arm, seed, r, curves in measured
@@ -88,9 +91,17 @@ def _sample_points(
     repeated = (np.repeat(column, lengths) for column in columns)
     points = pd.DataFrame(dict(zip(("arm", "seed", "done"), repeated, strict=True)))
     points = points.assign(step=steps, value=values)
-    all_steps = np.unique(steps)
-    sample = all_steps[np.linspace(0, len(all_steps) - 1, min(most_steps, len(all_steps))).astype(int)]
-    return points[points.step.isin(sample) & (points.value.abs() <= LARGEST_FINITE)]
+    is_sampled = points.groupby("arm").step.transform(
+        lambda steps: steps.isin(_sample_steps(steps, most_steps))
+    )
+    return points[is_sampled & (points.value.abs() <= LARGEST_FINITE)]
+
+
+def _sample_steps(steps: "pd.Series[float]", most_steps: int) -> Floats:
+    """Return `most_steps` of these steps at most, evenly spaced, among them the first and the last."""
+    levels = np.unique(steps)
+    indices = np.linspace(0, len(levels) - 1, min(most_steps, len(levels)))
+    return np.asarray(levels[indices.astype(int)], np.float64)
 
 
 def _draw_pictures(

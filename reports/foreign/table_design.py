@@ -57,7 +57,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         changes |= {name: {} for name in levels if changes[name] == {"arm": AA_NAME}}
     compared = plural(len(order) - 1, "arm")
     pairing_column = "fold" if columns.test_share else " and ".join(columns.pair)
-    question = f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}"
+    question = f"{source}: {compared} against {quote_name(str(baseline))}, {plural(len(frame), 'row')}"
     return Design(
         rules=StudyRules(name=page, question=question, metrics=columns.metrics),
         arms=tuple(DesignArm(name=name, title=name, changes=changes[name]) for name in order),

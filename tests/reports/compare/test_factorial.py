@@ -62,6 +62,20 @@ def test_a_switch_is_on_where_it_is_not_zero():
     assert [e.mean for e in factorial.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
 
 
+def test_without_a_switch_the_baseline_is_off_and_the_name_has_the_other_level():
+    """“momentum costs 0.063” was said of a grid in which momentum .8 saved it."""
+    lr, batch = {"lr": 0.01}, {"batch": 32}
+    arms = (
+        make_arm("base", 0.0),
+        make_arm("lr", -0.1, settings=lr),
+        make_arm("batch", -0.1, settings=batch),
+        make_arm("both", -0.2, settings={**lr, **batch}),
+    )
+    factorial = make_factorial(compare(design_arms(arms)))
+    assert [(factor.name, factor.on) for factor in factorial.factors] == [("lr 0.01", 0.01), ("batch 32", 32)]
+    assert [effect.verdict.kind for effect in factorial.effects[:2]] == ["better", "better"]
+
+
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
     repeated = replace(make_arm("A/A", 0.5), model="lm7", changes={})
     base = make_switched_design().arms[0].results
