@@ -82,12 +82,12 @@ def describe_trials(comparison: Comparison) -> str:
 def describe_uncounted(comparison: Comparison) -> str:
     """Return which trials do not count, and why: "seed 15, whose look is incomplete"; "" if all count."""
     rows = comparison.table[~comparison.table[IS_COUNTED]]
-    seeds_by_reason: dict[str, set[int]] = {"look is incomplete": set(), "contrast had ended": set()}
+    seeds_by_reason: dict[str, set[int]] = {"look is incomplete": set(), "contrast gets no more seeds": set()}
     wanted_seeds = {
         arm.name: comparison.design.rules.seeds[: arm.wanted_seed_count] for arm in comparison.arms
     }
     for arm, seed in zip(rows.arm, rows.seed, strict=True):
-        reason = "look is incomplete" if seed in wanted_seeds[arm] else "contrast had ended"
+        reason = "look is incomplete" if seed in wanted_seeds[arm] else "contrast gets no more seeds"
         seeds_by_reason[reason].add(seed)
     phrases = {
         f"{name_seeds(sorted(seeds), MOST_ARMS)}, whose {reason}": seeds

@@ -189,7 +189,7 @@ def test_a_direction_of_open_size_is_not_called_undecided():
 def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
     assert comparison.uncounted_count == 1 + 2 + 2 + 2
-    reasons = "seeds 15, 16, whose look is incomplete, and seeds 10, 11, whose contrast had ended"
+    reasons = "seeds 15, 16, whose look is incomplete, and seeds 10, 11, whose contrast gets no more seeds"
     assert f"7 beyond the looks enter no verdict or mean: {reasons}." in text
     uncounted = list(
         comparison.table.loc[~comparison.table.counts, ["arm", "seed"]].itertuples(index=False, name=None)
