@@ -30,7 +30,7 @@ def sync(studies: Sequence[str], folder: Path) -> int:
             if results:
                 runs = MlflowRuns(plan, uri)
                 arm_names = plan.arm_names_by_id
-                trials = ((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
+                trials = ((arm_names[id], result) for id in results if (result := ledger.read_result(id)))
                 written = sum(runs.write_trial(arm, result) for arm, result in trials)
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, Path(pages))

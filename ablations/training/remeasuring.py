@@ -49,6 +49,11 @@ class Remeasuring:
             if id in ids and result.status != "failed" and id not in self.current_ids
         }
 
+    def mark_outdated(self, starts: Mapping[str, float]) -> None:
+        """Take these results, with their starts, for outdated: among them those of the seeds with a pause."""
+        self.outdated_starts |= starts
+        self.paused_ids = set()
+
     def is_outdated(self, stored: Result) -> bool:
         """Return True for a stored result that is outdated."""
         return self.outdated_starts.get(stored.trial.id) == stored.started

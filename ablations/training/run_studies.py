@@ -258,9 +258,9 @@ def _publish_results(
 ) -> "tuple[Comparison, Mapping[str, ResultInStudy]]":
     """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
     arm_names = plan.arm_names_by_id
-    # before the page is rendered: if that fails, MLflow still has every trial
-    writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
     results = read_page_results(plan, ledger)
+    # before the page is rendered: if that fails, MLflow still has every trial
+    writer.write_missing((arm_names[id], result) for id in results if (result := ledger.read_result(id)))
     comparison = compare_plan(plan, results)
     page = render_page(comparison, out)
     writer.publish_report(*collect_report_parts(page, plan, comparison))

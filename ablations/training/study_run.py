@@ -136,8 +136,7 @@ class StudyRun:
                 self.plan, {id: results[id] for id in results.keys() - forgotten.keys()}
             )
             missing_ids = self.scheduler.possible_ids | retried_ids
-        self.remeasuring.outdated_starts |= forgotten
-        self.remeasuring.paused_ids = set()
+        self.remeasuring.mark_outdated(forgotten)
         if outdated_ids := forgotten.keys() & self.scheduler.possible_ids:
             print_line(explain_outdated(self.plan, outdated_ids))
 

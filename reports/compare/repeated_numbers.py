@@ -68,9 +68,9 @@ def _find_arms_with_few_numbers(table: pd.DataFrame, qualities: Sequence[str]) -
 def _are_ratios_of_few(levels: "pd.Series[float]") -> "pd.Series[bool]":
     """Return for each number whether it is a ratio of few items, a share of them in per cent, or a count."""
     decimals = count_decimals(np.asarray(levels, np.float64))
-    items = np.arange(1, _count_few_items(decimals) + 1)
     are_ratios = pd.Series(False, levels.index)
-    for unit, largest in ((1.0, FEW_ITEMS[0]), (100.0, 1)):
+    for unit, largest, more_decimals in ((1.0, FEW_ITEMS[0], 0), (100.0, 1, 2)):
+        items = np.arange(1, _count_few_items(decimals + more_decimals) + 1)
         ratios = levels.abs() / unit
         counts = np.multiply.outer(ratios.to_numpy(), items)
         tolerances = 0.51 * 10.0**-decimals / unit * items + 1e-9

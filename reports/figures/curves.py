@@ -39,7 +39,7 @@ from unrolled.reports.compare.sweeps import Sweep
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes, pad_ends
 from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import Curves
-from unrolled.reports.statistics.estimators import Floats, t_interval
+from unrolled.reports.statistics.estimators import t_interval
 
 _MOST_POINTS = 60  # most points of one learning curve
 _MOST_POINTS_IN_ALL = 40_000  # most points of all learning curves together
@@ -78,7 +78,7 @@ def _sample_points(
 ) -> pd.DataFrame:
     """Return the finite points of a metric's curves, one row each.
 
-    An arm has `most_steps` steps at most, among them its first and its last.
+    An arm has `most_steps` steps at most, evenly spaced, and beside them the last step of each of its seeds.
     """
     curves_of_metric = [
         (arm, seed, r.is_done, curves[metric])
@@ -91,17 +91,17 @@ def _sample_points(
     repeated = (np.repeat(column, lengths) for column in columns)
     points = pd.DataFrame(dict(zip(("arm", "seed", "done"), repeated, strict=True)))
     points = points.assign(step=steps, value=values)
-    is_sampled = points.groupby("arm").step.transform(
-        lambda steps: steps.isin(_sample_steps(steps, most_steps))
-    )
-    return points[is_sampled & (points.value.abs() <= LARGEST_FINITE)]
+    finite_points = points[points.value.abs() <= LARGEST_FINITE]
+    samples = (_sample_steps(of_arm, most_steps) for _, of_arm in finite_points.groupby("arm"))
+    return pd.concat([finite_points[:0], *samples])
 
 
-def _sample_steps(steps: "pd.Series[float]", most_steps: int) -> Floats:
-    """Return `most_steps` of these steps at most, evenly spaced, among them the first and the last."""
-    levels = np.unique(steps)
-    indices = np.linspace(0, len(levels) - 1, min(most_steps, len(levels)))
-    return np.asarray(levels[indices.astype(int)], np.float64)
+def _sample_steps(points: pd.DataFrame, most_steps: int) -> pd.DataFrame:
+    """Return the points of an arm at `most_steps` of its steps, and at the last step of each of its seeds."""
+    steps = np.unique(points.step)
+    indices = np.linspace(0, len(steps) - 1, min(most_steps, len(steps))).astype(int)
+    last_steps = points.groupby("seed").step.max()
+    return points[points.step.isin({*steps[indices], *last_steps})]
 
 
 def _draw_pictures(

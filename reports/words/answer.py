@@ -22,6 +22,7 @@ from unrolled.reports.words.means import (
     list_single_task_arms,
 )
 from unrolled.reports.words.sentences import (
+    PART_SIDES,
     describe_divergence,
     describe_too_few_pairs,
     find_absolute_difference,
@@ -86,6 +87,7 @@ def _list_part_findings(parts: Sequence[Part], context: str, comparison: Compari
             verdict,
             disagreement=_describe_disagreement(verdict, other_verdicts.get(part.factor.key, ())),
             standing=part.standings.get(context, ()),
+            sides=PART_SIDES,
         )
         for part in parts
         if (verdict := part.verdicts[context])

@@ -11,6 +11,7 @@ from unrolled.reports.formats import format_brackets, quote_name
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (
+    ARM_SIDES,
     SKEWED,
     describe_diverged,
     describe_lost,
@@ -27,6 +28,7 @@ class Finding(NamedTuple):
     has_other_task: bool = False  # whether its task differs from the baseline's
     disagreement: str = ""  # what another metric says, if it disagrees
     standing: Sequence[str] = ()  # see `ComparedArm.standing`
+    sides: tuple[str, str] = ARM_SIDES  # what its two sides are called
 
     @property
     def divergence_remark(self) -> str:
@@ -39,7 +41,7 @@ class Finding(NamedTuple):
         verdict = self.verdict
         remarks = {
             "provisional": verdict.is_provisional,
-            describe_lost(verdict.contrast): verdict.makes_claim,
+            describe_lost(verdict.contrast, self.sides): verdict.makes_claim,
             verdict.state.halt_reason: True,
             SKEWED: verdict.is_open_by_skewness and not verdict.state.halt_reason,
         }

@@ -144,7 +144,11 @@ def _find_sizes(contrast: Contrast) -> tuple[int, int]:
     return contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pair_count, contrast.pair_count)
 
 
-def describe_lost(contrast: Contrast) -> str:
+ARM_SIDES = "the arm's", "its baseline's"
+PART_SIDES = "with it", "without it"
+
+
+def describe_lost(contrast: Contrast, sides: tuple[str, str] = ARM_SIDES) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 2, its baseline's 1".
 
     Returns "" if none was.
@@ -155,7 +159,7 @@ def describe_lost(contrast: Contrast) -> str:
     lost = f"{plural(contrast.lost_count, noun)} lost"
     if contrast.arm_missing_count + contrast.base_missing_count < contrast.lost_count:  # a run was copied
         return lost
-    return f"{lost}, the arm's {contrast.arm_missing_count}, its baseline's {contrast.base_missing_count}"
+    return f"{lost}, {sides[0]} {contrast.arm_missing_count}, {sides[1]} {contrast.base_missing_count}"
 
 
 def _describe_lost_pairs(contrast: Contrast) -> str:

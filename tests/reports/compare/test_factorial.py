@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.arms import break_trials, make_arm, set_metrics
 from tests.helpers.designs import (
     compare,
     design_arms,
@@ -15,6 +15,7 @@ from tests.helpers.designs import (
     make_switched_design,
 )
 from tests.helpers.pages import read_page_text
+from unrolled.bench.metric import Metric
 from unrolled.reports.compare.factorial import (
     ALONE,
     AVERAGE,
@@ -119,6 +120,23 @@ def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
         )
         is None
     )
+
+
+def test_a_lost_pair_of_a_part_is_on_the_side_that_lost_it():
+    """“warmup gains 0.051 (…, the arm's 0, its baseline's 1)”, where the arm without it had failed."""
+    arms = []
+    for clip, tying in product((1.0, 0.0), (True, False)):
+        arm = make_arm(f"{clip} {tying}", 0.0, seeds=20, settings={"clip": clip}, options={"tying": tying})
+        accuracies = {seed: 0.3 + 0.4 * clip + 0.2 * tying + 0.001 * (seed % 7) for seed in range(20)}
+        arms.append(set_metrics(arm, valid_accuracy=accuracies))
+    arms[1] = break_trials(arms[1], failed=(4,))
+    metrics = (Metric("valid_accuracy", 0.02),)
+    comparison = compare(design_arms(tuple(arms), metrics=metrics, seeds=tuple(range(20))))
+    factorial = make_factorial(comparison)
+    lines = write_answer(comparison, find_parts(comparison, factorial), factorial)
+    text = " ".join(line.striptags() for line in lines)
+    assert "1 pair lost, with it 0, without it 1" in text
+    assert "its baseline's" not in text
 
 
 def test_a_failed_seed_of_a_cell_counts_against_every_effect():

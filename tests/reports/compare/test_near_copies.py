@@ -155,7 +155,9 @@ def test_honest_arms_of_far_values_or_coarse_steps_are_not_doubted(law: str) -> 
     assert doubted <= 2
 
 
-@pytest.mark.parametrize("scores", ["ratings from 1 to 5", "errors in words", "words to four decimals"])
+@pytest.mark.parametrize(
+    "scores", ["ratings from 1 to 5", "errors in words", "words to four decimals", "words in per cent"]
+)
 def test_scores_of_items_are_no_copies(scores: str) -> None:
     """Honest ratings were doubted in .15 of tables, and shares of a sentence's words in all of them."""
     rng = np.random.default_rng(0)
@@ -166,6 +168,7 @@ def test_scores_of_items_are_no_copies(scores: str) -> None:
         numbers = {
             "ratings from 1 to 5": rng.choice([1, 2, 3, 4, 5], (2, 100), p=[0.02, 0.04, 0.12, 0.62, 0.2]),
             "errors in words": rng.binomial(words, 0.15) / words,
+            "words in per cent": (100 * rng.binomial(longer, 0.85) / longer).round(2),
             "words to four decimals": (rng.binomial(longer, 0.85) / longer).round(4),
         }[scores]
         arms = [pd.DataFrame({"arm": arm, "accuracy": row}) for arm, row in zip("ab", numbers, strict=True)]

@@ -284,6 +284,21 @@ def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer(base_e
     assert max(epochs[1]) == 5
 
 
+def test_the_curve_of_a_seed_that_stopped_early_ends_where_the_seed_did() -> None:
+    """Of the points that were chosen by the steps of all seeds together it had one."""
+    arm = make_arm("base", 0.0, settings={"epochs": 400})
+    short = make_arm("base", 0.0, seeds=1, settings={"epochs": 3})
+    picture = draw_curves(compare(design_arms((replace(arm, results={**arm.results, **short.results}),))))
+    lines = {
+        group.get("data-seed"): group.find("path")
+        for group in ET.fromstring(picture["valid_loss"][0]).iter("g")
+        if group.get("data-seed")
+    }
+    points = {seed: len(str(line.get("d")).split("L")) for seed, line in lines.items() if line is not None}
+    assert points["0"] == 2
+    assert points["1"] <= 62
+
+
 def test_trials_without_a_finite_point_have_no_curve():
     base = make_arm("base", 0.0, seeds=3)
     second = make_arm("other", 0.1, seeds=3)
