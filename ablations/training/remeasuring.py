@@ -89,7 +89,7 @@ def explain_outdated(plan: Plan, outdated_ids: Set[str]) -> str:
     seeds = _find_seeds(plan, outdated_ids)
     results = plural(len(outdated_ids), "result")
     return (
-        f"{name_seeds(seeds, 5)}: up to {results} are measured again, as the times of a seed count together, "
+        f"{name_seeds(seeds, 5)}: measured again (up to {results}), as the times of a seed count together, "
         "from one run without a pause"
     )
 
