@@ -22,13 +22,13 @@ from pathlib import Path
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files.canonical_json import canonical_json
-from unrolled.bench.sources.identity import RUNNER, find_changed_files, record_contents
+from unrolled.bench.sources.identity import RUNNER, find_changed_files, record_sources
 from unrolled.bench.sources.module_sources import ReadAudit
 from unrolled.bench.trainer import ImportName
 from unrolled.bench.trial import FileState, Result, Trial, make_failed_result
 
 # the files as this process loads them: later edits do not change what its trials are identified by
-record_contents(RUNNER)
+record_sources(RUNNER)
 
 BAD_INPUT = f"{BadInput.__name__}: "
 """The beginning of the reason of a trial that raised BadInput."""

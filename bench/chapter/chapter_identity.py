@@ -17,6 +17,7 @@ from unrolled.bench.sources.identity import (
     ROOT,
     RUNNER,
     find_plugin_hash,
+    hash_code,
     hash_contents,
     read_package_version,
 )
@@ -117,7 +118,7 @@ def list_versions(model: str, engine: str, penalties: Iterable[str]) -> list[str
 
 @functools.cache
 def hash_source(model: str, engine: str, penalties: tuple[str, ...]) -> str:
-    """Return the sha256 of the source files that a model, its engine and its penalties use.
+    """Return the sha256 of the code that a model, its engine and its penalties use.
 
     For plug-ins, a second hash follows after a "-". Raises BadInput for an unknown model.
     """
@@ -133,7 +134,7 @@ def hash_package(model: str, engine: str, folder: Path, penalties: tuple[str, ..
     """
     files = [folder / name for name in list_package_files(model, engine, penalties)]
     files += [folder.parent / path.relative_to(ROOT) for path in RUNNER]
-    return hash_contents(files, find_model(model).builder)
+    return hash_code(files, find_model(model).builder)
 
 
 def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:

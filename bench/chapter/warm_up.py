@@ -17,17 +17,17 @@ def load_unchanged(load: Callable[[], object]) -> object:
 
     Raises SystemExit if a file was edited meanwhile, so that no trial is forked from this process.
     """
-    contents = _read_package_files()
+    sources = _read_package_files()
     modules = load()
-    if _read_package_files() != contents:
+    if _read_package_files() != sources:
         raise SystemExit("the code was edited while it was loaded")
-    for path, content in contents.items():
-        identity.record_content(path, content)
+    for path, source in sources.items():
+        identity.record_source(path, source)
     return modules
 
 
 def _read_package_files() -> dict[Path, bytes]:
-    """Return the present content of each file of the package."""
+    """Return the present source of each module of the package."""
     return {path: path.read_bytes() for path in Path(__file__).parents[1].rglob("*.py")}
 
 

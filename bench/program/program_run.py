@@ -38,7 +38,7 @@ from unrolled.bench.program.output import ReportedMetrics, read_metrics_files
 from unrolled.bench.program.program_trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
-from unrolled.bench.sources.identity import record_contents
+from unrolled.bench.sources.identity import record_sources
 from unrolled.bench.trial import Cause, Result, make_failed_result
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
@@ -47,7 +47,7 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 MLFLOW_FOLDER = "mlruns"  # folder in {out}: the tracking store for a program that logs to MLflow
 
 
-record_contents(HASHED_FILES)  # run by the process that all trials are forked from
+record_sources(HASHED_FILES)  # run by the process that all trials are forked from
 
 
 def run_trial(trial: ProgramTrial) -> Result:

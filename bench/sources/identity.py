@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from unrolled.bench.sources.code_lines import list_code_lines
 from unrolled.bench.trial import FileState, Trial
 
 
@@ -55,9 +56,9 @@ def read_package_version(package: str) -> str:
 installed_version = functools.cache(metadata.version)  # it reads a file, once for thousands of trials
 
 
-def hash_contents(paths: Iterable[Path], more: str = "") -> str:
-    """Return the sha256 of the names and contents of files, and of the text `more`. Raises OSError."""
-    total = hashlib.sha256(more.encode())
+def hash_contents(paths: Iterable[Path]) -> str:
+    """Return the sha256 of the names and contents of files. Raises OSError."""
+    total = hashlib.sha256()
     for path in paths:
         if path not in _CONTENT_HASHES:
             record_content(path, path.read_bytes())
@@ -65,8 +66,28 @@ def hash_contents(paths: Iterable[Path], more: str = "") -> str:
     return total.hexdigest()
 
 
+def hash_code(paths: Iterable[Path], more: str = "") -> str:
+    """Return the sha256 of the names and code of Python files, and of the text `more`.
+
+    Comments and docstrings that have a line of their own are no code. Raises OSError and SyntaxError.
+    """
+    total = hashlib.sha256(more.encode())
+    for path in paths:
+        if path not in _SOURCES:
+            record_source(path, path.read_bytes())
+        total.update(f"{path.name}\0{_hash_code(_SOURCES[path])}\0".encode())
+    return total.hexdigest()
+
+
+@functools.cache
+def _hash_code(source: bytes) -> str:
+    return hashlib.sha256(b"\n".join(list_code_lines(source))).hexdigest()
+
+
 _CONTENT_HASHES: dict[Path, str] = {}
 """sha256 of each file when this process first read it, or as `record_content` recorded it."""
+_SOURCES: dict[Path, bytes] = {}
+"""The source of each file of Unrolled when this process first read it, or as `record_source` recorded it."""
 
 ROOT = Path(__file__).parents[2]
 RUNNER = tuple(ROOT / "ablations" / name for name in ("ledger.py", "runner/child.py", "runner/process.py"))
@@ -82,10 +103,15 @@ def record_content(path: Path, content: bytes) -> None:
     _CONTENT_HASHES[path] = hashlib.sha256(content).hexdigest()
 
 
-def record_contents(paths: Iterable[Path]) -> None:
-    """Record the content of files that this process is just loading, as `record_content` does."""
+def record_source(path: Path, source: bytes) -> None:
+    """Record the source with which a module was loaded: `hash_code` then ignores later edits."""
+    _SOURCES[path] = source
+
+
+def record_sources(paths: Iterable[Path]) -> None:
+    """Record the source of modules that this process is just loading, as `record_source` does."""
     for path in paths:
-        record_content(path, path.read_bytes())
+        record_source(path, path.read_bytes())
 
 
 def read_file_state(path: Path) -> FileState:

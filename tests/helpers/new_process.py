@@ -41,6 +41,7 @@ def forget_code() -> None:
     """Have identities read the files of the project again."""
     hash_source.cache_clear()
     identity._CONTENT_HASHES.clear()
+    identity._SOURCES.clear()
 
 
 def forget_read_files() -> None:

@@ -26,7 +26,7 @@ from unrolled.bench.program.identity.interpreter import (
     remember_answers,
 )
 from unrolled.bench.program.identity.layout import Layout
-from unrolled.bench.sources.identity import ROOT, RUNNER, hash_contents
+from unrolled.bench.sources.identity import ROOT, RUNNER, hash_code
 from unrolled.bench.trial import FileState, Scalar
 
 _PROGRAM = ROOT / "bench" / "program"
@@ -142,7 +142,7 @@ def identify_program(
     return Identity(
         code_hash=hash_files(imported.files, file_modes),
         data_hash=hash_files(data_facts) if data_facts else "",
-        versions=", ".join([f"unrolled {hash_contents(readers)[:12]}", *imported.versions]),
+        versions=", ".join([f"unrolled {hash_code(readers)[:12]}", *imported.versions]),
         import_roots=layout.import_roots,
         snapshot=Snapshot(imported.files, data_facts, imported.python_answers, command),
     )

@@ -15,7 +15,7 @@ from tests.helpers.new_process import forget_code, forget_read_files
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.identity import file_facts, program_identity
 from unrolled.bench.program.program_trial import ProgramTrial
-from unrolled.bench.sources.identity import record_content
+from unrolled.bench.sources.identity import record_source
 
 
 def write(path: Path, text: str = "") -> None:
@@ -295,7 +295,7 @@ def test_an_edit_of_what_reads_its_numbers_makes_other_trials_and_of_other_reade
     counted = set()
     for path in program_identity.HASHED_FILES:
         forget_code()
-        record_content(path, b"of an edited file")
+        record_source(path, b"EDITED = True")
         if replace(trial, versions="").identify().id != trial.id:
             counted.add(path)
     forget_code()
