@@ -20,7 +20,7 @@ COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
 
 
 @pytest.mark.benchmark(group="overhead")
-@pytest.mark.parametrize(("word", "bound"), [("--help", 0.25), ("plan toggles", 0.5)])
+@pytest.mark.parametrize(("word", "bound"), [("--help", 0.25), ("plan toggles", 0.7)])
 def test_the_command_answers_at_once(benchmark, word, bound, make_environment, tmp_path):
     def ask() -> None:
         done = subprocess.run(
