@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from unrolled.bench.phrases import choose_form, select_phrases
+from unrolled.bench.phrases import choose_form, plural, select_phrases
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
@@ -27,7 +27,8 @@ NO_GAIN = ("diverges less often", "worse", "diverges more often", "the same with
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return the first sentence of an answer: the best arm, by how much it is better, over how many seeds.
 
-    - A grid, whose arms form lines: the best arm of each line, with its mean.
+    - A grid, whose arms form lines, each a base and the arms compared with it: how many arms are better than
+      their base, and the best mean of each line.
     - A ladder, where arms are compared with other arms than the baseline: the arm that shows the largest
       gain over its base. The mean of the baseline follows and, if an arm is better, that of the best arm.
     - A study of parts: the part that shows the largest gain. No test ranks parts.
@@ -37,9 +38,9 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     has_claim = any(finding.verdict.makes_claim for finding in findings)
     if has_claim and (lines := find_grid_lines(comparison)):
         best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
-        return Markup("The best mean of each line: {}").format(
-            describe_means(rank_named_arms(best_arms, comparison), comparison)
-        )
+        means = describe_means(rank_named_arms(best_arms, comparison), comparison)
+        counts = _count_grid_verdicts(findings, comparison)
+        return Markup("{}. The best mean beside each base: {}").format(counts, means)
     is_ladder = any(finding.against for finding in findings)
     gains = [
         finding
@@ -91,20 +92,42 @@ def _describe_other_gains(gains: Sequence[Finding]) -> Markup:
     return Markup("; {} {} better, too").format(Markup(join_names(list_first(names))), verb)
 
 
+def _count_grid_verdicts(findings: Sequence[Finding], comparison: Comparison) -> str:
+    """Return how many arms are better than their base, and by how much, and how many are not."""
+    gains = [finding for finding in findings if finding.verdict.direction is Direction.BETTER]
+    verb = choose_form(len(gains), "is", "are")
+    arms = plural(len(findings), "arm")
+    text = f"{len(gains)} of {arms} {verb} better than the arm that each is compared with"
+    sizes = [finding.verdict.contrast.estimate or 0.0 for finding in gains if finding.has_effect]
+    if sizes:
+        ends = (comparison.scale.format_size(pick(sizes, key=abs)) for pick in (min, max))
+        text += f", by {' to '.join(dict.fromkeys(ends))} {comparison.scale.difference_unit}".rstrip()
+    marks = Counter(mark for finding in gains for mark in finding.standing)
+    marks["provisional"] += sum(finding.verdict.is_provisional for finding in gains)
+    text += format_brackets(*(f"{number} {mark}" for mark, number in marks.items() if number))
+    others = [finding for finding in findings if finding not in gains]
+    return "; ".join(filter(None, [text, _count_no_gains(others)]))
+
+
 def _describe_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return how many findings have each verdict: "No arm is shown to be better: 2 worse, 1 open"."""
     has_gain_on_other_task = any(finding.verdict.direction is Direction.BETTER for finding in findings)
     no_gains = [finding for finding in findings if not (has_gain_on_other_task and finding.has_other_task)]
-    numbers = Counter(map(_name_verdict, no_gains))
-    provisional = Counter(_name_verdict(finding) for finding in no_gains if finding.verdict.is_provisional)
+    rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
+    task = _name_baseline_task(comparison) if has_gain_on_other_task else ""
+    start = f"By {comparison.scale.title}, no" if _has_gain_elsewhere(comparison) else "No"
+    return Markup("{} {}{}: {}").format(start, rivals, task, _count_no_gains(no_gains) or "none is compared")
+
+
+def _count_no_gains(findings: Sequence[Finding]) -> str:
+    """Return how many findings have each verdict of NO_GAIN: "2 worse (1 provisional), 1 open"."""
+    numbers = Counter(map(_name_verdict, findings))
+    provisional = Counter(_name_verdict(finding) for finding in findings if finding.verdict.is_provisional)
     counts = []
     for words in filter(numbers.get, NO_GAIN):
         remarks = select_phrases({f"{provisional[words]} provisional": provisional[words]})
         counts.append(f"{numbers[words]} {words}{format_brackets(*remarks)}")
-    rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
-    task = _name_baseline_task(comparison) if has_gain_on_other_task else ""
-    start = f"By {comparison.scale.title}, no" if _has_gain_elsewhere(comparison) else "No"
-    return Markup("{} {}{}: {}").format(start, rivals, task, ", ".join(counts) or "none is compared")
+    return ", ".join(counts)
 
 
 def _name_baseline_task(comparison: Comparison) -> Markup:

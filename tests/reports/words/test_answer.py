@@ -174,14 +174,15 @@ def test_an_arm_that_loses_names_what_it_is_compared_with():
     assert any(" against “chunked, two layers”, 9" in line for line in texts)
 
 
-def test_a_grid_names_the_best_arm_of_each_of_its_lines():
+def test_a_grid_counts_the_verdicts_of_its_arms_and_names_the_best_of_each_of_its_lines():
     losses = {"a": (0.5, 0.9, 0.7), "b": (0.4, 0.1, 0.2)}
     arms = [
         replace(make_arm(f"{line} {i}", effect), against=f"{line} 0" if i else "")
         for line, effects in losses.items()
         for i, effect in enumerate(effects)
     ]
-    levels = write_texts(design_arms(tuple(arms)))[0]
+    counts, levels = write_texts(design_arms(tuple(arms)))[0].split(". ", 1)
+    assert re.findall(r"[\d.]+", counts) == ["2", "4", "0.21", "0.32", "2"]  # of 4, two better, two worse
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 1", "1.41"), ("a 0", "1.82")]
 
 
@@ -193,7 +194,7 @@ def test_an_arm_that_diverges_is_not_the_best_of_its_line():
         for i, effect in enumerate(effects)
     }
     arms["b 1"] = break_trials(arms["b 1"], diverged=(0, 1, 2))
-    levels = write_texts(design_arms(tuple(arms.values())))[0]
+    _, levels = write_texts(design_arms(tuple(arms.values())))[0].split(". ", 1)
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 2", "1.52"), ("a 0", "1.82")]
 
 
