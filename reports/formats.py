@@ -15,9 +15,18 @@ _SIGNS = {True: "+", False: "-"}  # of a format: "-" writes only the sign of neg
 
 
 def shorten(value: object, limit: int = 28) -> str:
-    """Return a value as visible text of at most `limit` characters: "nn.RNN, with Re…"."""
+    """Return a value as visible text of at most `limit` characters: "is not a number of t…"."""
     text = make_visible(value)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def shorten_name(value: object, limit: int = 28) -> str:
+    """Return a name of at most `limit` characters, cut in the middle, as names often differ at their ends."""
+    text = make_visible(value)
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) // 2
+    return f"{text[: limit - 1 - end].rstrip()}…{text[-end:].lstrip()}"
 
 
 def count_table_decimals(delta: float) -> int:
@@ -147,7 +156,7 @@ def join_names(names: Sequence[str]) -> str:
 
 def join_first_names(names: Iterable[object], limit: int) -> str:
     """Return the first names, shortened and quoted, and the number of the others: see `join_first`."""
-    return join_first([quote_name(shorten(name)) for name in names], limit)
+    return join_first([quote_name(shorten_name(name)) for name in names], limit)
 
 
 def describe_all(number: int, noun: str) -> str:

@@ -37,7 +37,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.sweeps import Sweep
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes, pad_ends
-from unrolled.reports.formats import MINUS, shorten
+from unrolled.reports.formats import MINUS, shorten_name
 from unrolled.reports.presentation import Curves
 from unrolled.reports.statistics.estimators import t_interval
 
@@ -168,7 +168,7 @@ def _draw_arm_curves(
     for earlier in (*ax.lines, *ax.collections):
         earlier.remove()
     ax.relim()
-    ax.set_title(shorten(name, 26))
+    ax.set_title(shorten_name(name, 26))
     if base is not None:
         ax.plot(base, **_BASE_MEAN)
     step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
@@ -189,7 +189,7 @@ def _draw_arm_curves(
 def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a small figure with labels of both axes and these limits of its vertical scale."""
     figure, ax = make_axes((200, 180), 46, 26, 148, 116)
-    x, y = (shorten(label, 22) for label in axes)  # without labels, seaborn would read every tick's
+    x, y = (shorten_name(label, 22) for label in axes)  # without labels, seaborn would read every tick's
     ax.set(ylim=ends, xlabel=x, ylabel=y)
     return figure, ax
 
@@ -232,7 +232,7 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
 
 def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
     figure, ax = _make_axes(axes, ends)
-    ax.set_title(shorten(name, 26))
+    ax.set_title(shorten_name(name, 26))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
         points, x="lr", y="value", errorbar=_find_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN

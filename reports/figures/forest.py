@@ -18,7 +18,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.compare.factorial import Factorial
-from unrolled.reports.formats import MINUS, shorten
+from unrolled.reports.formats import MINUS, shorten_name
 from unrolled.reports.presentation import Extras
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
@@ -209,13 +209,13 @@ def _draw_seeds(
 ) -> list[str]:
     """Return a dot for each value within the axis, whose title has the seed that was trained."""
     dots = []
-    name = escape(shorten(noun))
+    name = escape(shorten_name(noun))
     for i, (seed, x) in enumerate(values.items()):
         if x in axis:
             centre = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
-            label = escape(shorten(seed))
+            label = escape(shorten_name(seed))
             trained = find_trained_seed(seed)
-            trained_with = "" if trained == seed else f", trained with {escape(shorten(trained))}"
+            trained_with = "" if trained == seed else f", trained with {escape(shorten_name(trained))}"
             title = f"{name} {label}{trained_with}: {format_value(x)}"
             dots.append(f'<circle {centre} data-seed="{label}"><title>{title}</title></circle>')
     return dots

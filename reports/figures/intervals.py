@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes
-from unrolled.reports.formats import shorten
+from unrolled.reports.formats import shorten_name
 from unrolled.reports.words.sentences import name_bases
 
 ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
@@ -37,7 +37,7 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
         if arm.estimate is not None:
             ax.plot(scale(arm.estimate), row, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
-    labels = [f"{shorten(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
+    labels = [f"{shorten_name(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""

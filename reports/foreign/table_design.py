@@ -22,7 +22,7 @@ from unrolled.reports.foreign.columns import (
     join_labels,
     read_ends,
 )
-from unrolled.reports.formats import join_first_names, quote_name, shorten
+from unrolled.reports.formats import join_first_names, quote_name, shorten_name
 
 FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
@@ -102,9 +102,10 @@ def list_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
     yield from _list_doubts_of_rows(frame, table, columns)
     yield from _list_doubts_of_metrics(frame, table, columns)
     if not columns.baseline and (extreme := _name_extreme(table, columns.metrics[0].name)):
+        baseline = shorten_name(table.arm.iloc[0])
         yield (
-            f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
-            "mean: --baseline names one that no result has chosen"
+            f"the baseline {baseline} is the arm of the first row and has the {extreme} mean: "
+            "--baseline names one that no result has chosen"
         )
 
 
@@ -170,7 +171,7 @@ def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
     marked = frame[frame[STANDING].fillna("").astype(str) != ""]
     labels = join_labels(marked, columns.arm, "")
     return [
-        f"{quote_name(shorten(arm))} ({words})"
+        f"{quote_name(shorten_name(arm))} ({words})"
         for arm, words in dict.fromkeys(zip(labels, marked[STANDING], strict=True))
     ]
 

@@ -17,6 +17,7 @@ from unrolled.reports.formats import (
     format_p,
     format_pipe_table,
     shorten,
+    shorten_name,
     skip_none,
 )
 from unrolled.reports.statistics.seed_values import Interval
@@ -60,7 +61,8 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
     """Return the cells of a row with long names, verdicts and remarks shortened; numbers stay whole."""
     arm, against, *numbers, word, remarks = row
     numbers = [shorten(cell, 80) for cell in numbers]
-    return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
+    names = [shorten_name(name, 40) for name in (arm, against)]
+    return [*names, *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
 def write_comparison_markdown(comparison: Comparison) -> str:

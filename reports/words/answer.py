@@ -61,7 +61,8 @@ def write_answer(
         keys = {part.factor.key for part in parts}
         other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.counted_arm.changes)]
         if other_lines := _list_effect_lines(_list_arm_findings(other_claims, comparison), comparison):
-            lines += [Markup("Other arms:"), *other_lines]
+            heading = Markup("Other arms, compared with {}:").format(format_name(comparison.arms[0].name))
+            lines += [heading, *other_lines]
     headline = write_headline(findings, context, comparison)
     return tuple(filter(None, [headline, *lines, *_list_interaction_lines(factorial, comparison)]))
 

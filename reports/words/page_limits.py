@@ -8,7 +8,7 @@ from unrolled.reports.formats import (
     describe_distances,
     join_first_names,
     quote_name,
-    shorten,
+    shorten_name,
 )
 from unrolled.reports.words.study_state import MOST_ARMS
 
@@ -74,7 +74,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[st
 def describe_turns(comparison: Comparison) -> str:
     """Return a sentence on which side of each contrast was trained first; "" if no clock is judged."""
     counts = [
-        f"{quote_name(shorten(name))} on {first} of {n}"
+        f"{quote_name(shorten_name(name))} on {first} of {n}"
         for name, (first, n) in _count_first(comparison).items()
     ]
     if not counts:

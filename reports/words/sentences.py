@@ -16,6 +16,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, min
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
 SKEWED = "the pairs are skewed"
+TIED = "every pair is equal, which does not rule out a difference of δ"
 FAILED_UNEQUALLY = "one side failed more often, so that they are not called the same"
 
 
@@ -266,6 +267,7 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
         f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,
         _describe_progress(arm, verdict, comparison): True,
         f"open only because {SKEWED}": verdict.is_open_by_skewness,
+        TIED: explain_open(arm, comparison) == TIED,
         FAILED_UNEQUALLY: contrast.fails_unequally
         and not (verdict.makes_claim or verdict.state.has_ended or verdict.state.halt_reason),
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.is_provisional,
@@ -292,6 +294,8 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
         )
     if contrast.fails_unequally:
         return FAILED_UNEQUALLY
+    if contrast.has_constant_difference and not contrast.estimate:
+        return TIED
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pair_count, noun)}"
     if (
         not verdict.state.has_ended or comparison.gate or comparison.proposal

@@ -1,12 +1,26 @@
 """How numbers and names are written."""
 
 from unrolled.bench.phrases import make_visible
-from unrolled.reports.formats import format_count, format_interval, format_number, format_p, join_first_names
+from unrolled.reports.formats import (
+    format_count,
+    format_interval,
+    format_number,
+    format_p,
+    join_first_names,
+    shorten_name,
+)
 from unrolled.reports.statistics.seed_values import Interval
 
 
 def test_an_invisible_character_becomes_a_visible_one():
     assert make_visible("a\0b\x1b\u202e\ud800\u0085\nc") == "a␀b␛\ufffd\ufffd\ufffd c"
+
+
+def test_long_names_that_differ_at_either_end_differ_when_they_are_cut():
+    names = [f"{cell}, with a residual connection, {layers}" for cell in ("gru", "lstm") for layers in "124"]
+    cut_names = {shorten_name(name, 20) for name in names}
+    assert len(cut_names) == len(names)
+    assert {len(name) for name in cut_names} <= {19, 20}
 
 
 def test_numbers_carry_a_true_minus_and_never_a_negative_zero():

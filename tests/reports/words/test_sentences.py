@@ -15,7 +15,13 @@ from unrolled.reports.statistics.corrections import Adjusted
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import judge_contrast
-from unrolled.reports.words.sentences import describe_aa_check, describe_remarks, describe_verdict
+from unrolled.reports.words.sentences import (
+    TIED,
+    describe_aa_check,
+    describe_remarks,
+    describe_verdict,
+    explain_open,
+)
 
 NATS = Scale(value_unit="nats", difference_unit="nats")
 
@@ -90,3 +96,15 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     assert arm.state.has_ended
     assert arm.verdict.kind == "open"
     assert describe_remarks(arm, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
+
+
+def test_an_open_arm_whose_every_pair_is_equal_has_a_reason_of_its_own():
+    arm = make_arm("alike", 0.0, 0.0, seeds=20, settings={"clip": 4.0})
+    comparison = compare(make_looked_design(arm))
+    judged = comparison.arms[-1]
+    losses = {seed: 1.0 + seed / 10 for seed in range(10)}
+    tied = judge_alone(compare_pairs(losses, losses, JudgedScale(1e-6, lower_is_better=True)))
+    assert tied.kind == "open"
+    judged = replace(judged, contrast=tied.contrast, verdict=tied)
+    assert explain_open(judged, comparison) == TIED
+    assert TIED in describe_remarks(judged, comparison)
