@@ -91,16 +91,14 @@ def _find_verdicts_of_plan(
     results = plan.read_results(ledger)
     if not results:
         return {}
-    usable = {id for id, result in results.items() if result.status != "failed"}
     metric = plan.rules.metrics[0]
     design = make_plan_design(plan, results)
     verdicts = decide_looks(design).verdicts
     earlier_verdicts = {}
     for name in verdicts.keys() & names:
+        verdict = verdicts[name][metric.name]
+        seeds = verdict.contrast.seeds
         arms = [arm for arm in plan.arms if arm.name in (name, design.bases[name])]
-        seeds = tuple(
-            seed for seed in plan.rules.seeds if usable.issuperset(arm.trial_ids[seed] for arm in arms)
-        )
         trials = {arm.trial_ids[seed] for arm in arms for seed in seeds}
         if seeds and not trials.issubset(shared_trials):
             earlier_verdicts[name] = EarlierVerdict(
@@ -111,7 +109,7 @@ def _find_verdicts_of_plan(
                 seeds=seeds,
                 metric=metric.name,
                 delta=metric.shown_delta,
-                verdict=verdicts[name][metric.name].text,
+                verdict=verdict.text,
                 command_template=plan.command_template,
             )
     return earlier_verdicts

@@ -166,6 +166,14 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     assert declare_plan(ledger, range(10, 20), study="again") == third, "resumed"
 
 
+def test_an_attempt_lists_the_seeds_that_its_verdict_was_read_from(ledger):
+    seeds = range(10, 20)
+    plan = declare_plan(ledger, seeds, study="two looks", looks=(5, 10))
+    record_results(ledger, make_results([*seeds[:7]]))
+    (_, attempt) = declare_plan(ledger, range(20, 30), study="last").earlier_verdicts["b"]
+    assert (attempt.study, attempt.seeds) == (plan.study_name, (*seeds[:5],))
+
+
 def test_a_plan_of_other_arms_in_between_hides_no_attempt(ledger):
     for first_seed in (10, 20):
         seeds = range(first_seed, first_seed + 10)
