@@ -102,12 +102,12 @@ def _expect_seconds(study: Study, measured_seconds: Mapping[str, float]) -> dict
 def _print_retraining(plan: Plan, missing_trials: Sequence[Trial], ledger: Ledger) -> Plan:
     """Print why trials are trained again that the study's earlier plan had.
 
-    Returns the plan with the nondeterminism that the earlier plan measured.
+    Returns the plan with the `repetition_differences` that the earlier plan measured.
     """
     earlier = plan_store.read_sound_plan(plan.study_name, ledger)
     if not earlier:
         return plan
-    plan = plan_store.copy_nondeterminism(plan, earlier)
+    plan = plan_store.copy_repetition(plan, earlier)
     for reason in explain_retraining(earlier, plan, missing_trials, ledger):
         print(make_visible(reason))
     return plan

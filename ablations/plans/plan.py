@@ -135,16 +135,16 @@ class Plan:
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
-    measures_nondeterminism: bool = True
-    """Whether `nondeterminism` is measured. If not, the plan makes fewer claims. Not in `study_hash`."""
+    repeats_first_trial: bool = True
+    """Whether the first trial is trained twice. If not, the plan makes fewer claims. Not in `study_hash`."""
     stop_reason: str = ""
     """Why the first trials stopped the study; "" if they did not."""
-    nondeterminism: Mapping[str, float] | None = None
+    repetition_differences: Mapping[str, float] | None = None
     """By judged quality, how much two runs of the same trial of a program's baseline differ.
 
     It is {} if the two runs agree, and None before they were trained.
     """
-    unjudged_nondeterminism: Mapping[str, float] = field(default_factory=dict)
+    unjudged_repetition_differences: Mapping[str, float] = field(default_factory=dict)
     """By other metric in which the two runs differ, how much."""
 
     __pydantic_config__ = _STRICT
@@ -230,10 +230,10 @@ class Plan:
         return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 
     @property
-    def allowed_distances(self) -> dict[str, float]:
+    def tolerances(self) -> dict[str, float]:
         """By metric, how far apart two equal trials may be: as measured if not judged, ∞ for judged costs."""
         costs = dict.fromkeys(self.rules.judged_costs, math.inf)
-        return {**self.unjudged_nondeterminism, **costs}
+        return {**self.unjudged_repetition_differences, **costs}
 
     @property
     def arm_and_seed_by_id(self) -> dict[str, tuple[PlannedArm, int]]:
@@ -280,7 +280,7 @@ class Plan:
 
 def awaits_repetition(plan: Plan) -> bool:
     """Return True if the baseline's first trial has yet to be trained a second time."""
-    return plan.measures_nondeterminism and plan.nondeterminism is None
+    return plan.repeats_first_trial and plan.repetition_differences is None
 
 
 def list_first_trials(plan: Plan) -> list[str]:

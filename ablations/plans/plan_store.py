@@ -46,11 +46,11 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     """Store the plan, with its `trials`, in the ledger's folder and return it.
 
     If the same plan is stored already, the facts recorded at its declaration are kept, and so is the measured
-    `nondeterminism`: see `copy_nondeterminism`. A plan that cannot be read is set aside.
+    `repetition_differences`: see `copy_repetition`. A plan that cannot be read is set aside.
     """
     stored_plan = read_or_set_aside(plan.study_name, ledger)
     if stored_plan:
-        plan = copy_nondeterminism(plan, stored_plan)
+        plan = copy_repetition(plan, stored_plan)
     if stored_plan and is_same_plan(stored_plan, plan):
         plan = replace(
             plan,
@@ -68,21 +68,21 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     return plan
 
 
-def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
-    """Return the plan with the nondeterminism that a stored plan measured, if it holds for this plan, too.
+def copy_repetition(plan: Plan, stored_plan: Plan) -> Plan:
+    """Return the plan with the `repetition_differences` of a stored plan, if they hold for this plan, too.
 
-    It does if both have the same first trial and judge the same qualities.
+    They do if both have the same first trial and judge the same qualities.
     """
     if (
-        plan.nondeterminism is not None
+        plan.repetition_differences is not None
         or stored_plan.rules.qualities != plan.rules.qualities
         or list_first_trials(plan)[0] != list_first_trials(stored_plan)[0]
     ):
         return plan
     return replace(
         plan,
-        nondeterminism=stored_plan.nondeterminism,
-        unjudged_nondeterminism=stored_plan.unjudged_nondeterminism,
+        repetition_differences=stored_plan.repetition_differences,
+        unjudged_repetition_differences=stored_plan.unjudged_repetition_differences,
     )
 
 
@@ -295,7 +295,7 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     results are found by the identities of trials, which are hashes of their fields. If the identities follow
     from the arms' fields and seeds, no result of another seed, setting or device can stand in an arm.
     """
-    if plan.nondeterminism and not plan.trainer.runs_user_code:
+    if plan.repetition_differences and not plan.trainer.runs_user_code:
         yield "equal trials are said to differ, which those of the chapter do not"
     for arm in plan.arms:
         if set(arm.trial_ids) != set(plan.rules.seeds):

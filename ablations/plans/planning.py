@@ -41,9 +41,9 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         command_template=study.baseline.make_unidentified_trial().command_template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
-        measures_nondeterminism=study.file.program is None or study.file.program.repeat,
-        nondeterminism=study.nondeterminism,
-        unjudged_nondeterminism=study.unjudged_nondeterminism,
+        repeats_first_trial=study.file.program is None or study.file.program.repeat,
+        repetition_differences=study.repetition_differences,
+        unjudged_repetition_differences=study.unjudged_repetition_differences,
     )
     return plan, [trials[id] for id in plan.ids]
 

@@ -48,7 +48,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
                 curves=_average_curves(measured, plan),
                 coverage=_describe_seeds(compared, comparison, len(arm.trial_ids)),
                 standing=", ".join(compared.standing),
-                verdict=_describe_verdict(compared),
+                verdict=_describe_qualified_verdict(compared),
                 claim=claims_by_arm[arm.name],
                 started=min((result.started for result in results), default=0.0),
                 ended=max((result.started + result.attempt_seconds for result in results), default=0.0),
@@ -57,7 +57,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     return tuple(arm_runs)
 
 
-def _describe_verdict(arm: ComparedArm) -> str:
+def _describe_qualified_verdict(arm: ComparedArm) -> str:
     """Return an arm's verdict with what weakens it, or why it has none."""
     if arm.verdict:
         marks = [*arm.standing, *select_phrases({"provisional": arm.verdict.is_provisional})]

@@ -51,8 +51,8 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),
-        nondeterminism=plan.nondeterminism if plan.trainer.runs_user_code else {},
-        allowed_distances=plan.allowed_distances,
+        repetition_differences=plan.repetition_differences if plan.trainer.runs_user_code else {},
+        tolerances=plan.tolerances,
     )
 
 

@@ -66,10 +66,10 @@ class Study:
     arms: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
-    nondeterminism: Mapping[str, float] | None = None
+    repetition_differences: Mapping[str, float] | None = None
     """See `Plan`. Not None if an earlier plan has measured it."""
-    unjudged_nondeterminism: Mapping[str, float] = field(default_factory=dict)
-    """See `Plan`. Measured together with `nondeterminism`."""
+    unjudged_repetition_differences: Mapping[str, float] = field(default_factory=dict)
+    """See `Plan`. Measured together with `repetition_differences`."""
 
     @property
     def name(self) -> str:

@@ -155,7 +155,7 @@ def describe_costs(
     checks += ": whether a trial fails"
     if plan.rules.qualities:
         checks += f"; whether the seed and each setting change {join_names(plan.rules.qualities)}"
-    is_unchecked = not plan.measures_nondeterminism and plan.nondeterminism is None
+    is_unchecked = not plan.repeats_first_trial and plan.repetition_differences is None
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f"; {REPEATED}"
     repetition = ", and 1 that repeats the baseline's first" if repeats else ""
     return [

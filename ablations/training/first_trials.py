@@ -46,9 +46,9 @@ def train_first_trials(study_run: StudyRun) -> None:
     """Train a program's first trials, store their results and compare their judged numbers.
 
     The baseline's first trial is trained twice, unless the study has `repeat = false`. The plan is then
-    stored again with `nondeterminism`, the distance of the two results. If effects cannot be checked, the
-    reason is printed. Raises BadInput, naming the arm, for a trial that failed, also the second time, and for
-    a seed or an arm without effect.
+    stored again with `repetition_differences`, by how much the two results differ. If effects cannot be
+    checked, the reason is printed. Raises BadInput, naming the arm, for a trial that failed, also the second
+    time, and for a seed or an arm without effect.
     """
     with suppress(_TrainingEnded):
         ids = list_first_trials(study_run.plan)
@@ -58,7 +58,7 @@ def train_first_trials(study_run: StudyRun) -> None:
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
             print_line(f"{make_visible(plan.study_name)}: {make_visible(reason)}")
-        if plan.rules.qualities and not plan.nondeterminism:
+        if plan.rules.qualities and not plan.repetition_differences:
             _check_effects(study_run, results)
 
 
@@ -143,12 +143,12 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
     results, interrupted = run_in_temporary_ledger([trial], study_run.choose_conditions([trial]))
     study_run.interrupted = interrupted
     if id in results:
-        _store_nondeterminism(first, results[id], study_run)
+        _store_repetition(first, results[id], study_run)
     if interrupted or id not in results:
         raise _TrainingEnded
 
 
-def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
+def _store_repetition(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
     arm, seed = plan.arm_and_seed_by_id[second.trial.id]
@@ -158,8 +158,8 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     names = [] if differing_metrics.isdisjoint(qualities) else qualities
     measured_plan = replace(
         plan,
-        nondeterminism={name: _measure_distance(first, second, name) for name in names},
-        unjudged_nondeterminism={
+        repetition_differences={name: _measure_distance(first, second, name) for name in names},
+        unjudged_repetition_differences={
             name: _measure_distance(first, second, name) for name in differing_metrics - {*qualities}
         },
     )
@@ -189,7 +189,7 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> 
     if not plan.rules.qualities:
         names = join_names(plan.rules.metric_names)
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
-    if plan.nondeterminism == {}:
+    if plan.repetition_differences == {}:
         return ""
     changed_settings = {name for arm in plan.arms if not arm.may_be_identical for name in arm.changes} - {
         "commit"
@@ -201,9 +201,9 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> 
     if unproven_settings:
         names = join_names(unproven_settings)
         proof = f"; whether the program uses {names} is unknown: let it report its settings"
-    if plan.nondeterminism is None:
+    if plan.repetition_differences is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
-    distances = describe_distances(plan.nondeterminism)
+    distances = describe_distances(plan.repetition_differences)
     return (
         f"not deterministic: two trainings of one seed differ ({distances}), so {effects}{proof}. "
         'Seeds pair the arms less closely. A metric that is a cost has kind = "time", "speed" or "memory" in '

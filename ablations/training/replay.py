@@ -55,7 +55,7 @@ def replay_sample(
     equality = "bit-identical"
     if plan.trainer.runs_user_code:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
-        if any(noise.values()) or (noise and plan.nondeterminism):
+        if any(noise.values()) or (noise and plan.repetition_differences):
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
             equality = f"within {REPLAY_FACTOR} times the distance of equal trials"
         elif noise:
@@ -79,7 +79,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         parts.append(f"{obstacles.total()} could not be replayed ({reasons})")
     reported_metrics = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(
-        reported_metrics & plan.allowed_distances.keys() - {*outcomes[0].result.trial.find_cost_kinds()}
+        reported_metrics & plan.tolerances.keys() - {*outcomes[0].result.trial.find_cost_kinds()}
     )
     print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
     if any(outcome.was_interrupted for outcome in outcomes) and not differing_outcomes:
@@ -200,7 +200,7 @@ def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
 
     Returns "" for the same numbers. Metrics that are irreproducible by the plan are not compared.
     """
-    left_out = plan.allowed_distances
+    left_out = plan.tolerances
     differences = list(
         list_differences(
             select_reproducible_values(result.to_dict(), left_out),

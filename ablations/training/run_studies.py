@@ -103,7 +103,7 @@ def _run_study(
         study = plan_store.inherit_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.type)
         if stored_plan := plan_store.read_sound_plan(plan.study_name, ledger):
-            plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
+            plan = plan_store.copy_repetition(plan, stored_plan)  # it decides which trials are wanted
         if plan.trainer.runs_user_code:
             refuse_stored_failures(plan, ledger, retry=options.retry)
         with closing(Writer(find_tracking_uri())) as writer:

@@ -125,7 +125,7 @@ def _describe_missing_trials(outcome: StudyOutcome) -> str:
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
     """Return the warnings of a comparison's page, other remarks, and the first of the earlier attempts."""
-    from unrolled.reports.words.page_limits import describe_nondeterminism  # imports scipy
+    from unrolled.reports.words.page_limits import describe_repetition  # imports scipy
     from unrolled.reports.words.page_warnings import list_warnings  # imports scipy
     from unrolled.reports.words.study_state import (  # imports scipy
         describe_futile_contrasts,
@@ -136,7 +136,7 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
 
     writers = (
         describe_futile_contrasts,
-        describe_nondeterminism,
+        describe_repetition,
         describe_seen_data,
         describe_repeated_plans,
     )

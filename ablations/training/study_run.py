@@ -53,7 +53,7 @@ class StudyRun:
     def store_plan(self, plan: Plan) -> None:
         """Store another plan of the same trials, and use it from now on, as the ledger has it.
 
-        Its `nondeterminism` may change which trials are wanted.
+        Its `repetition_differences` may change which trials are wanted.
         """
         self.plan = plan_store.store_plan(plan, self.ledger, self.trials)
         self.scheduler = SeedScheduler(self.plan, self.scheduler.results)

@@ -41,7 +41,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
         difference = comparison.scale.format_difference(arm.estimate, arm.interval, sign=True)
         numbers = level, difference, _describe_seeds(arm)
-        table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
+        table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _format_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
     if any(row.verdict and row.verdict.is_provisional for row in comparison.arms):
         console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")
@@ -56,7 +56,7 @@ def _describe_seeds(arm: ComparedArm) -> str:
     return arm.describe_seeds_of_mean()
 
 
-def _describe_verdict(arm: ComparedArm) -> Text:
+def _format_verdict(arm: ComparedArm) -> Text:
     """Return the verdict of an arm in two words, or what the arm is instead."""
     if arm.verdict:
         mark = PROVISIONAL if arm.verdict.is_provisional else ""

@@ -129,9 +129,9 @@ class Design:
     is_shipped: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
     first_declared_at: float | None = None  # unix seconds, when this study first declared one of its trials
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
-    nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
+    repetition_differences: Mapping[str, float] | None = field(default_factory=dict)
     # difference of equal trials by metric that is not judged; infinite for judged costs
-    allowed_distances: Mapping[str, float] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}

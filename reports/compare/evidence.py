@@ -57,7 +57,7 @@ class Evidence:
     def _explain_missing_number(self, metric: str, side: str, seed: Any) -> str:
         """Return why a trial that ended has no number of a metric."""
         if side in self.one_run_seeds:
-            verb = "may repeat" if self.design.nondeterminism is None else "repeats"
+            verb = "may repeat" if self.design.repetition_differences is None else "repeats"
             return f"{verb} seed {self.one_run_seeds[side]}"
         return f"has no {metric} to judge" if self.statuses[side][seed] == "done" else "failed"
 
@@ -77,7 +77,7 @@ class Evidence:
         sides = [side for side, arm in arms.items() if arm in self.one_run_seeds]
         if not sides:
             return ""
-        if self.design.nondeterminism is None:
+        if self.design.repetition_differences is None:
             return f"{' and '.join(sides)} may ignore the seed"
         return f"{' and '.join(sides)} {choose_form(len(sides), 'ignores', 'ignore')} the seed"
 

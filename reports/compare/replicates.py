@@ -74,9 +74,7 @@ def _read_fingerprints(arm: DesignArm, seed: Any, design: Design) -> dict[str, s
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
     computed = {name: x for name, x in result.metrics.items() if not is_known_cost(name)}
-    return {
-        f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.allowed_distances
-    }
+    return {f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.tolerances}
 
 
 def have_equal_fingerprints(arm: DesignArm, seeds: Iterable[Any], design: Design) -> bool:
@@ -89,7 +87,7 @@ def have_equal_fingerprints(arm: DesignArm, seeds: Iterable[Any], design: Design
       seeds is more than `FAR` times this difference, here 1, the runs are different. Known costs are always
       ignored.
     """
-    for name, distance in design.allowed_distances.items():
+    for name, distance in design.tolerances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
         if numbers and not is_known_cost(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
@@ -186,9 +184,9 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
     if not design.is_study:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
-    if design.nondeterminism is None:
+    if design.repetition_differences is None:
         return widest / COPY_FACTOR
-    distance = design.nondeterminism.get(metric.name, 0.0)
+    distance = design.repetition_differences.get(metric.name, 0.0)
     if not distance:
         return 0.0
     last_digits = min(LAST_DIGITS * size, metric.zone / 100)

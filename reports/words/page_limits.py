@@ -24,16 +24,16 @@ _LIMITS_OF_LOOKS = (
 )
 
 
-def describe_nondeterminism(comparison: Comparison) -> str:
+def describe_repetition(comparison: Comparison) -> str:
     """Return a sentence on a program whose equal trials differ, or may differ; "" for a deterministic one."""
-    if comparison.design.nondeterminism is None:
+    if comparison.design.repetition_differences is None:
         return (
             f"Not checked: {REPEATED}. Whether the seed or a setting has an effect is not known, and an arm "
             "whose seeds differ much less than another arm's makes no claim."
         )
-    if not comparison.design.nondeterminism:
+    if not comparison.design.repetition_differences:
         return ""
-    differ = describe_distances(comparison.design.nondeterminism)
+    differ = describe_distances(comparison.design.repetition_differences)
     return (
         f"Not deterministic: two trials of one seed differ ({differ}). Seeds pair the arms less closely, and "
         "whether a setting has an effect at all was not checked."
@@ -58,7 +58,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[st
     has_diverged = any(arm.diverged_count for arm in comparison.arms)
     limits = {
         f"{premise} every {noun} is over seeds, given that set. Other data may differ.": True,
-        describe_nondeterminism(comparison): True,
+        describe_repetition(comparison): True,
         describe_turns(comparison): True,
         **dict.fromkeys(zones, True),
         f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere.": machine,

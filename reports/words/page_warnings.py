@@ -66,7 +66,7 @@ def describe_one_run_arms(comparison: Comparison) -> str:
     names = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], MOST_ARMS)
     if not names:
         return ""
-    if comparison.design.nondeterminism is None:
+    if comparison.design.repetition_differences is None:
         return f"{names}: maybe one run under all seeds; training one seed twice would tell"
     return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {names}"
 

@@ -58,7 +58,7 @@ def refuse_command(folder: Path, *words: str, **variables: str) -> str:
     return process.stderr
 
 
-class TrialCounts(NamedTuple):
+class PrintedCounts(NamedTuple):
     """What became of a study's trials in a run."""
 
     trained: int = 0
@@ -68,11 +68,11 @@ class TrialCounts(NamedTuple):
     left: int = 0
 
 
-def read_trial_counts(output: str) -> TrialCounts:
+def read_trial_counts(output: str) -> PrintedCounts:
     """Return the counts that a run of one study prints; here alone tests know their wording."""
     pattern = r"(\d+) trained, (\d+) already there, (\d+) failed, (\d+) diverged, (\d+) left"
     (counts,) = re.findall(pattern, output)
-    return TrialCounts(*map(int, counts))
+    return PrintedCounts(*map(int, counts))
 
 
 def read_facts(folder: Path, study: str) -> str:

@@ -11,7 +11,7 @@ from unrolled.bench.trial import ResultInStudy, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class RunCounts:
     """The trials of a run by outcome; the four numbers add up to all of them."""
 
     measured_count: int = 0  # trials that are done or diverged
@@ -27,7 +27,7 @@ def run_and_count(
     conditions: TrialConditions = TrialConditions(),
     supervisor: RunSupervisor = RunSupervisor(),
     **options,
-) -> Counts:
+) -> RunCounts:
     """Run trials as `run_trials` does and return how many there are of each outcome."""
     statuses: list[str] = []
 
@@ -40,7 +40,7 @@ def run_and_count(
     interrupted = run_trials(trials, ledger, conditions, counting_supervisor, **options)
     ids = {trial.id for trial in trials}
     stored_count = len(ledger.read_results(ids))
-    return Counts(
+    return RunCounts(
         measured_count=len(statuses) - statuses.count("failed"),
         failed_count=statuses.count("failed"),
         stored_count=stored_count - len(statuses),

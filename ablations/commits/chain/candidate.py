@@ -318,18 +318,18 @@ class _Candidate:
             study = self._check_out(commits, pair)
         study = complete_study(study, name_study(self.record.chain.name, proposal.number), proposal.seeds)
         rules = replace(study.rules, gain_level=proposal.level, simpler_level=proposal.simpler_level)
-        return replace(entry, study=self._copy_nondeterminism(replace(study, rules=rules)))
+        return replace(entry, study=self._copy_repetition(replace(study, rules=rules)))
 
-    def _copy_nondeterminism(self, study: Study) -> Study:
+    def _copy_repetition(self, study: Study) -> Study:
         """Return the study with the distance of two equal trials, if an earlier proposal measured it."""
         for proposal in reversed(self.record.tested_proposals):
             with suppress(BadInput):
                 plan = plan_store.load_plan(name_study(self.record.chain.name, proposal.number), self.ledger)
-                if plan.nondeterminism is not None:
+                if plan.repetition_differences is not None:
                     return replace(
                         study,
-                        nondeterminism=plan.nondeterminism,
-                        unjudged_nondeterminism=plan.unjudged_nondeterminism,
+                        repetition_differences=plan.repetition_differences,
+                        unjudged_repetition_differences=plan.unjudged_repetition_differences,
                     )
         return study
 

@@ -43,7 +43,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     device = find_trial_device(sample[0].trial, options)
     conditions = make_trial_conditions([result.trial for result in sample], options, device)
     outcomes = replay_trials(sample, conditions, plan)
-    if plan.nondeterminism:  # noise of the incumbent; a candidate that adds noise is doubted
+    if plan.repetition_differences:  # noise of the incumbent; a candidate that adds noise is doubted
         outcomes, _ = allow_for_noise(outcomes, plan, conditions)
     for outcome in outcomes:
         if outcome.was_interrupted:

@@ -55,7 +55,7 @@ def change_title(body: dict[str, Any]) -> None:
 
 def add_distance(body: dict[str, Any]) -> None:
     """Claim that equal trials of the chapter differ."""
-    body["plan"]["nondeterminism"] = {"valid_loss": 9.0}
+    body["plan"]["repetition_differences"] = {"valid_loss": 9.0}
 
 
 def remove_machine(body: dict[str, Any]) -> None:

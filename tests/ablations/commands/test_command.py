@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import command_without_mlflow
-from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
+from tests.helpers.command_call import (
+    PrintedCounts,
+    check_command,
+    read_facts,
+    read_trial_counts,
+    run_command,
+)
 from tests.helpers.command_process import (
     check_process,
     list_imports,
@@ -54,7 +60,7 @@ socket.socket.connect = connect
 def test_a_study_is_trained_logged_and_reported_once_without_a_network(folder):
     output = check_process(folder, "run", "small.toml", PYTHONPATH=write_sitecustomize(folder, BLOCKED))
     assert not (folder / "dialled.txt").exists()
-    assert read_trial_counts(output) == TrialCounts(trained=6)
+    assert read_trial_counts(output) == PrintedCounts(trained=6)
     path = output.strip().splitlines()[-1].removeprefix("report: ")
     assert path in output.partition("[1/6]")[0], "it is told before the first trial, too"
     page = folder / path
@@ -63,7 +69,7 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(folder):
     assert len(read_mlflow_runs(folder, "trial")) == 6
     page_bytes = page.read_bytes()
 
-    assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(stored=6)
+    assert read_trial_counts(check_command(folder, "run", "small.toml")) == PrintedCounts(stored=6)
     assert len(read_mlflow_runs(folder, "trial")) == 6
     assert page.read_bytes() == page_bytes
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.ablations.commands.comparison_rows import FLAGS, FRAME, UNPAIRED
-from tests.helpers.command_call import TrialCounts, read_trial_counts
+from tests.helpers.command_call import PrintedCounts, read_trial_counts
 from tests.helpers.command_process import TEXT, list_imports
 from tests.helpers.stub_results import (
     build_plan,
@@ -338,10 +338,10 @@ def test_models_are_trained_where_the_ledger_lacks_them_else_exploratory(compare
     (tmp_path / "text.txt").write_text(TEXT)
     words = ("lm2", "--seeds", "0-4", "--set", "corpus=text.txt", "--set", "batch=4", "--set", "epochs=1")
     code, output, errors = compare("lm1", *words, "--set", "window=3")
-    assert (code, errors, read_trial_counts(output)) == (0, "", TrialCounts(trained=10))
+    assert (code, errors, read_trial_counts(output)) == (0, "", PrintedCounts(trained=10))
     assert "LMModel1" in output.splitlines()[-4] and "LMModel2" in output.splitlines()[-3]
     assert "exploratory" not in output
-    assert read_trial_counts(compare("lm1", *words, "--set", "window=3")[1]) == TrialCounts(stored=10)
+    assert read_trial_counts(compare("lm1", *words, "--set", "window=3")[1]) == PrintedCounts(stored=10)
     output = compare("lm2", "lm1", *words[1:], "--set", "window=3")[1]
-    assert read_trial_counts(output) == TrialCounts(stored=10)
+    assert read_trial_counts(output) == PrintedCounts(stored=10)
     assert "The results of 1 of 1 contrast had been seen" in output

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
+from tests.helpers.command_call import (
+    PrintedCounts,
+    check_command,
+    read_facts,
+    read_trial_counts,
+    run_command,
+)
 from tests.helpers.command_process import read_mlflow_runs, write_study
 from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
@@ -142,7 +148,7 @@ def test_a_run_sets_its_studys_unreadable_plan_aside(project: Path) -> None:
     replace_by_folder(find_plan_file(project, "small"))
     process = run_command(project, "run", "small.toml")
     assert process.returncode == 0, process.stderr
-    assert read_trial_counts(process.stdout) == TrialCounts(stored=6)
+    assert read_trial_counts(process.stdout) == PrintedCounts(stored=6)
     assert ", so it counts as none; moved to results/set-aside/" in process.stderr
     assert all("6 of 6 trials finished" in read_facts(project, study) for study in ("small", "other"))
     assert read_mlflow_runs(project, "study") == ["FINISHED"]
@@ -177,10 +183,10 @@ def test_results_that_vanish_during_a_run_are_missing_with_exit_code_1(tmp_path:
         patch.setattr(Ledger, "record_result", record_and_remove)
         process = run_command(folder, "run", "small.toml", "-j", "1", "--seeds", "0")
     assert process.returncode == 1, process.stderr
-    assert read_trial_counts(process.stdout) == TrialCounts(trained=1, left=2)
+    assert read_trial_counts(process.stdout) == PrintedCounts(trained=1, left=2)
     assert "2 trials of this look: no result yet; run again\n" in process.stderr
     output = check_command(folder, "run", "small.toml", "--seeds", "0")
-    assert read_trial_counts(output) == TrialCounts(trained=2, stored=1)
+    assert read_trial_counts(output) == PrintedCounts(trained=2, stored=1)
 
 
 @pytest.mark.usefixtures("skip_mlflow")
@@ -193,7 +199,7 @@ def test_a_trial_without_details_is_told_and_trained_again(project: Path) -> Non
     process = run_command(project, "run", "small.toml")
     (line,) = (line for line in process.stderr.splitlines() if id in line)
     assert "its details are damaged or missing, so it counts as missing; moved to results/set-aside/" in line
-    assert read_trial_counts(process.stdout) == TrialCounts(trained=1, stored=5)
+    assert read_trial_counts(process.stdout) == PrintedCounts(trained=1, stored=5)
 
 
 # Old results.
@@ -235,7 +241,7 @@ def test_a_run_says_once_why_it_retrains_and_keeps_earlier_results(project: Path
     plan_store.store_plan(replace(plan, arms=tuple(arms)), ledger)
     process = run_command(project, "run", "small.toml", "--seeds", "0")
     assert process.stdout.count(f"torch 2.5.0 → {read_package_version('torch')}: 3 trials to train") == 1
-    assert read_trial_counts(process.stdout) == TrialCounts(trained=3)
+    assert read_trial_counts(process.stdout) == PrintedCounts(trained=3)
     assert set(ledger.find_result_files()) == {*new_ids.values(), *(arm.trial_ids[0] for arm in plan.arms)}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
+from tests.helpers.command_call import PrintedCounts, check_command, read_trial_counts
 from unrolled.ablations.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
@@ -115,7 +115,7 @@ def test_a_program_is_judged_as_it_is(tmp_path: Path, kind: str) -> None:
     code, metric, keys = KINDS[kind]
     (tmp_path / "train.py").write_text(TRAIN + code)
     (tmp_path / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
-    assert read_trial_counts(check_command(tmp_path, "run", "mine.toml")) == TrialCounts(trained=4)
+    assert read_trial_counts(check_command(tmp_path, "run", "mine.toml")) == PrintedCounts(trained=4)
     levels: dict[str, list[float]] = {"decay 0.5": [], "baseline": []}
     for result in Ledger(tmp_path / "results").read_all_results():
         levels["decay 0.5" if result.trial.flat_settings()["decay"] else "baseline"].append(
@@ -160,13 +160,13 @@ def test_an_upgrade_in_one_of_two_pythons_trains_only_its_arm_again(
         "import json, rates, sys\nprint(json.dumps({'loss': int(sys.argv[1]) / 7 + rates.RATE}))\n"
     )
     (tmp_path / "mine.toml").write_text(TWO_PYTHONS)
-    assert read_trial_counts(check_command(tmp_path, "run", "mine.toml")) == TrialCounts(trained=4)
+    assert read_trial_counts(check_command(tmp_path, "run", "mine.toml")) == PrintedCounts(trained=4)
     install_rates(tmp_path / "two", "0.3")
     plan_output = check_command(tmp_path, "plan", "mine.toml")
     run_output = check_command(tmp_path, "run", "mine.toml")
     for output in (plan_output, run_output):
         assert "rates 0.2 → 0.3: 2 trials to train" in output
-    assert read_trial_counts(run_output) == TrialCounts(trained=2, stored=2)
+    assert read_trial_counts(run_output) == PrintedCounts(trained=2, stored=2)
     ledger_results = Ledger(tmp_path / "results").read_all_results()
     losses = {result.metrics["loss"] for result in ledger_results if result.trial.seed == 0}
     assert losses == {0.1, 0.2, 0.3}, "the earlier ones stay"

@@ -84,7 +84,7 @@ def test_numbers_beyond_the_distance_of_new_trials_differ(
         result = ledger.read_result(id)
         assert result is not None
         ledger.record_result(replace(result, metrics={**result.metrics, "accuracy": 0.9}))
-    plan_store.store_plan(replace(plan, nondeterminism={"accuracy": 9.0}), ledger)
+    plan_store.store_plan(replace(plan, repetition_differences={"accuracy": 9.0}), ledger)
     process = run_command(folder, "verify", "noisy.toml", "-n", "2")
     assert process.returncode == 1
     assert process.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import command_process
 from tests.helpers.command_call import (
-    TrialCounts,
+    PrintedCounts,
     check_command,
     read_facts,
     read_trial_counts,
@@ -50,7 +50,7 @@ def test_plugins_are_trained_reported_and_retrained_once_edited(
     for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
         check_command(folder, "new", kind, name)
     command = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
-    assert read_trial_counts(check_command(folder, *command)) == TrialCounts(trained=3)
+    assert read_trial_counts(check_command(folder, *command)) == PrintedCounts(trained=3)
     page = (folder / "out/mine/index.html").read_text()
     assert "my cell" in page and "my_penalty" in page
     files = (folder / "results" / "trials").rglob("*.json")
@@ -59,10 +59,10 @@ def test_plugins_are_trained_reported_and_retrained_once_edited(
     assert witness["ok"] and witness["seen"] > 0
 
     (folder / "elsewhere.py").write_text("# a comment\n")
-    assert read_trial_counts(check_command(folder, *command)) == TrialCounts(stored=3)
+    assert read_trial_counts(check_command(folder, *command)) == PrintedCounts(stored=3)
     cell = folder / "my_cell.py"
     cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
-    assert read_trial_counts(check_command(folder, *command)) == TrialCounts(trained=1, stored=2)
+    assert read_trial_counts(check_command(folder, *command)) == PrintedCounts(trained=1, stored=2)
     # Without the plug-ins there are still the results.
     assert "3 of 3 trials finished, none failed" in read_facts(folder, "mine")
     line = check_command(folder, "studies").splitlines()[-1]
@@ -92,7 +92,7 @@ def test_a_mistake_stops_the_study_and_a_later_error_fails_one_trial(
     cell.write_text(source.replace("        return h, h", f"{check}        return h, h"))
     second_process = run_command(folder, *command)
     assert second_process.returncode == 1
-    assert read_trial_counts(second_process.stdout) == TrialCounts(trained=1, failed=1)
+    assert read_trial_counts(second_process.stdout) == PrintedCounts(trained=1, failed=1)
     assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in second_process.stdout
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import (
-    TrialCounts,
+    PrintedCounts,
     check_command,
     read_trial_counts,
     refuse_command,
@@ -197,7 +197,7 @@ def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_pa
     count = len(ledger.find_result_files())
     (folder / "mine.toml").write_text(STUDY)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
-    assert count and read_trial_counts(output) == TrialCounts(trained=6 - count, stored=count)
+    assert count and read_trial_counts(output) == PrintedCounts(trained=6 - count, stored=count)
     assert output.count("a second time, as a check") == 1
     assert "a second time" not in check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     assert plan_store.load_plan("mine", ledger).seen_pairs == {}, "no number of theirs was shown"
@@ -212,7 +212,7 @@ def test_a_coarse_metric_that_two_seeds_share_by_chance_stops_no_study(tmp_path:
     program = PROGRAM.replace("random.gauss(0, 0.01)", "0.01 * (given.seed > 1)")
     folder = write_project(tmp_path / "project", program)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-2")
-    assert read_trial_counts(output) == TrialCounts(trained=9)
+    assert read_trial_counts(output) == PrintedCounts(trained=9)
 
 
 @pytest.mark.parametrize("design", ["", "[design]\none_at_a_time = { dropout = [0.5] }\n"])

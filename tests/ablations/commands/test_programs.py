@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import (
-    TrialCounts,
+    PrintedCounts,
     check_command,
     read_trial_counts,
     refuse_command,
@@ -50,7 +50,7 @@ def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: 
 
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(program_copy: Path) -> None:
-    assert read_trial_counts(check_command(program_copy, "run", "mine.toml")) == TrialCounts(stored=15)
+    assert read_trial_counts(check_command(program_copy, "run", "mine.toml")) == PrintedCounts(stored=15)
     name_output, file_output = (
         run_command(program_copy, "report", name).stdout for name in ("mine", "mine.toml")
     )

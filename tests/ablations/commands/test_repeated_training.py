@@ -27,7 +27,7 @@ for epoch""",
     folder = write_project(tmp_path / "project", program)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     assert "not deterministic: two trainings of one seed differ (accuracy, which diverged once)" in output
-    assert plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
+    assert plan_store.load_plan("mine", Ledger(folder / "results")).repetition_differences
 
 
 def test_unjudged_numbers_that_vary_make_no_program_nondeterministic(
@@ -37,7 +37,10 @@ def test_unjudged_numbers_that_vary_make_no_program_nondeterministic(
     folder = write_project(tmp_path / "project", program + ECHO)
     check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     plan = plan_store.load_plan("mine", Ledger(folder / "results"))
-    assert (plan.nondeterminism, plan.unjudged_nondeterminism.keys()) == ({}, {"dt", "timestamp"})
+    assert (plan.repetition_differences, plan.unjudged_repetition_differences.keys()) == (
+        {},
+        {"dt", "timestamp"},
+    )
     output = check_command(folder, "verify", "mine.toml", "-n", "2")
     assert "2 of 2 bit-identical; not compared: dt and timestamp" in output
 
@@ -59,7 +62,7 @@ def test_a_nondeterministic_program_is_told_and_verified_by_distance(tmp_path: P
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     (line,) = (line for line in output.splitlines() if "not deterministic" in line)
     assert "cannot be checked" in line and "whether the program uses dropout is unknown:" in line
-    distance = plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
+    distance = plan_store.load_plan("mine", Ledger(folder / "results")).repetition_differences
     assert distance and 0 < distance["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
 
@@ -80,7 +83,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked(
     assert "(repeat = false)" in output and "whether the program uses deep and dropout is unknown" in output
     assert "Not checked: whether the same trial gives" in page.read_text("utf-8")
     assert len((folder / "train.py.runs").read_text().split()) == 15
-    assert plan_store.load_plan("mine", ledger).nondeterminism is None
+    assert plan_store.load_plan("mine", ledger).repetition_differences is None
     report = check_command(folder, "verify", "mine.toml", "-n", "2")
     assert "2 of 2 equal in what is judged" in report
     (folder / "train.py.runs").unlink()
@@ -89,7 +92,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked(
     output = check_command(folder, "run", "mine.toml")
     assert "had been seen" not in output and "Not checked" not in page.read_text("utf-8")
     assert len((folder / "train.py.runs").read_text().split()) == 1
-    assert plan_store.load_plan("mine", ledger).nondeterminism == {}
+    assert plan_store.load_plan("mine", ledger).repetition_differences == {}
 
 
 def test_without_a_repeated_training_equal_seeds_and_settings_are_still_refused(tmp_path: Path) -> None:
@@ -118,7 +121,9 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
     assert "arm 'baseline', seed 0: trained a second time: " in refuse_command(
         write_project(tmp_path / "project", program), "run", "mine.toml", "--seeds", "0-1"
     )
-    assert plan_store.load_plan("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
+    assert (
+        plan_store.load_plan("mine", Ledger(tmp_path / "project" / "results")).repetition_differences is None
+    )
 
 
 def test_ctrl_c_ends_a_run_during_the_baselines_second_training(tmp_path: Path) -> None:
@@ -134,7 +139,9 @@ except FileExistsError:
     assert process.returncode == 130
     ledger = Ledger(tmp_path / "project" / "results")
     assert len(ledger.find_result_files()) == 6, "two seeds of three arms"
-    assert plan_store.load_plan("mine", ledger).nondeterminism == {}, "what the second time told is kept"
+    assert plan_store.load_plan("mine", ledger).repetition_differences == {}, (
+        "what the second time told is kept"
+    )
 
 
 def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(

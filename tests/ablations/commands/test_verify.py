@@ -164,7 +164,7 @@ def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
     )
     plan: Any = SimpleNamespace(
         rules=StudyRules(name="s", question="?", metrics=(Metric("accuracy", 0.01),)),
-        allowed_distances={},
+        tolerances={},
         make_result_in_study=lambda result: result,
     )
     outcomes = [Replay(stored, describe_difference(stored, new_result, plan), new_result=new_result)]

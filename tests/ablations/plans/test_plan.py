@@ -144,7 +144,7 @@ def change_arm(**facts: Any) -> dict[str, Any]:
         (change_arm(changes={}), "another hidden"),
         (change_arm(changes={"hidden": 8, "tying": True}), "another tying"),
         (change_arm(model="lm6"), "another model"),
-        ({"nondeterminism": {"valid_loss": 0.1}}, "equal trials"),
+        ({"repetition_differences": {"valid_loss": 0.1}}, "equal trials"),
         (change_arm(trial_fields={}), "damaged"),
         (change_arm(trial_ids={}), "seeds are not the plan's"),
     ],
@@ -197,8 +197,8 @@ def test_a_stored_plan_keeps_its_order_and_the_distance_of_equal_trials(
     plan = make_plan("s", range(5, 45))
     store_plan(plan, ledger)
     record_trials(ledger, range(5, 45))
-    plan_with_distance = store_plan(replace(plan, nondeterminism={}), ledger)
-    assert plan_with_distance.nondeterminism == {}
+    plan_with_distance = store_plan(replace(plan, repetition_differences={}), ledger)
+    assert plan_with_distance.repetition_differences == {}
     assert store_plan(plan, ledger) == plan_with_distance, "of one that has not measured it"
     assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier_plans) == (plan.ids, ())
 

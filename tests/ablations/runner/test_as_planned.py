@@ -13,7 +13,7 @@ from torch import nn
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import run_in_process
 from tests.helpers.supervisor import make_supervisor
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter import plugins
@@ -68,7 +68,7 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it(
         )
     assert list(ledger.read_results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(original)
-    assert run_and_count(trials, ledger, TrialConditions(preload=[WARM])) == Counts(
+    assert run_and_count(trials, ledger, TrialConditions(preload=[WARM])) == RunCounts(
         measured_count=2, stored_count=1
     )
     assert (

@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers import stub_trials
 from tests.helpers.processes import helpers_path, wait_for
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
@@ -67,7 +67,7 @@ def check_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None
     """Check that a killed driver's trial resumes to an undisturbed one's bits and leaves no checkpoint."""
     reference = Ledger(folder / "undisturbed")
     for target in (reference, ledger):
-        assert run_and_count([trial], target, WARM) == Counts(measured_count=1)
+        assert run_and_count([trial], target, WARM) == RunCounts(measured_count=1)
     expected = reference.read_result(trial.id)
     result = ledger.read_result(trial.id)
     assert expected is not None and result is not None

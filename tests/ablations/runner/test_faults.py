@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
@@ -64,7 +64,7 @@ def test_a_fault_is_one_failed_trial_with_its_reason(tmp_path: Path) -> None:
         )
         diverged_count = sum(faulty.options["act"] == "diverges" for faulty, _ in group)  # which is a result
         failed_count = len(group) - diverged_count
-        assert tally == Counts(measured_count=len(group) + diverged_count, failed_count=failed_count)
+        assert tally == RunCounts(measured_count=len(group) + diverged_count, failed_count=failed_count)
     trials = [member for pair in pairs for member in pair]
     results = read_results(ledger, trials)
     for stub in faulty:
@@ -74,7 +74,7 @@ def test_a_fault_is_one_failed_trial_with_its_reason(tmp_path: Path) -> None:
     assert [serialize_result(results[member.id]) for member in healthy] == [
         serialize_result(steady(member)) for member in healthy
     ]
-    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
+    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == RunCounts(
         stored_count=2 * len(FAULTS)
     ), "nothing is tried for ever"
 

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.stub_trials import WORK, make_gpu_trial
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
@@ -113,7 +113,7 @@ def test_each_trial_has_the_gpus_of_its_study_for_itself(
         for seed in range(places)
     ]
     conditions = TrialConditions(workers=places, gpus=list_visible_gpus())
-    assert run_and_count(trials, ledger, conditions) == Counts(measured_count=places)
+    assert run_and_count(trials, ledger, conditions) == RunCounts(measured_count=places)
     provenances = [result.provenance for result in ledger.read_results(trial.id for trial in trials).values()]
     visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
     assert sorted(visible) == sorted(provenance["gpu_uuid"] for provenance in provenances)

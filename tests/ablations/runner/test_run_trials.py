@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
@@ -36,9 +36,9 @@ def test_trials_start_in_order_and_end_in_the_ledger(ledger: Ledger) -> None:
     supervisor = make_supervisor(
         is_wanted=lambda trial: not begun_trials.append(trial), receive_result=results.append
     )
-    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK, workers=3), supervisor) == Counts(
-        measured_count=6
-    )
+    assert run_and_count(
+        trials, ledger, TrialConditions(run_import=WORK, workers=3), supervisor
+    ) == RunCounts(measured_count=6)
     assert begun_trials == trials
     stored = read_results(ledger, trials)
     assert {serialize_result(result) for result in stored.values()} == {
@@ -50,10 +50,10 @@ def test_trials_start_in_order_and_end_in_the_ledger(ledger: Ledger) -> None:
 def test_a_trial_listed_twice_is_trained_once(
     ledger: Ledger,
 ) -> None:
-    assert run_and_count([], ledger, TrialConditions(run_import=WORK)) == Counts()
+    assert run_and_count([], ledger, TrialConditions(run_import=WORK)) == RunCounts()
     assert run_and_count(
         [make_trial(), make_trial(), make_trial(1)], ledger, TrialConditions(run_import=WORK)
-    ) == Counts(measured_count=2)
+    ) == RunCounts(measured_count=2)
 
 
 def test_the_supervisor_is_never_called_twice_at_the_same_time(ledger: Ledger) -> None:
@@ -68,27 +68,27 @@ def test_the_supervisor_is_never_called_twice_at_the_same_time(ledger: Ledger) -
     trials = [make_trial(seed) for seed in range(8)]
     supervisor = make_supervisor(is_wanted=check_alone, receive_result=check_alone)
     conditions = TrialConditions(run_import=WORK, workers=4)
-    assert run_and_count(trials, ledger, conditions, supervisor) == Counts(measured_count=8)
+    assert run_and_count(trials, ledger, conditions, supervisor) == RunCounts(measured_count=8)
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
     trials = [make_trial(0, "raises"), make_trial(1)]
-    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
+    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == RunCounts(
         measured_count=1, failed_count=1
     )
-    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == Counts(stored_count=2)
+    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == RunCounts(stored_count=2)
     ledger.record_result(
         make_failed_result(make_trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
     trials.append(make_trial(2))
     assert run_and_count(
         trials, ledger, TrialConditions(run_import=WORK), RunSupervisor(retries=True)
-    ) == Counts(failed_count=1, stored_count=2)
+    ) == RunCounts(failed_count=1, stored_count=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
     trials = [make_trial(0), make_trial(1, "raises"), make_trial(2), make_trial(3)]
-    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK), fail_fast=True) == Counts(
+    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK), fail_fast=True) == RunCounts(
         measured_count=1, failed_count=1, left_count=2
     )
 
@@ -104,7 +104,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     trials = [make_trial(3, sleep=3600), *(make_trial(seed) for seed in range(3)), make_trial(4)]
     with raises_bad_input("no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), TrialConditions(run_import=WORK, workers=2))
-    assert run_and_count(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(
+    assert run_and_count(trials[1:4], ledger, TrialConditions(run_import=WORK)) == RunCounts(
         measured_count=1, stored_count=2
     ), "resumed"
 
@@ -164,7 +164,7 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 def test_a_leak_of_a_trial_does_not_reach_the_next(ledger: Ledger) -> None:
     clean_process = read_fresh_process()
     random.seed(0)
-    assert run_and_count([make_trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(
+    assert run_and_count([make_trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == RunCounts(
         measured_count=1
     )
     next_process = read_fresh_process()
@@ -182,7 +182,8 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     code, output = study.wait_for_end()
     assert code == 130
     assert (
-        "Counts(measured_count=2, failed_count=0, stored_count=0, left_count=48, interrupted=True)" in output
+        "RunCounts(measured_count=2, failed_count=0, stored_count=0, left_count=48, interrupted=True)"
+        in output
     )
     assert study.living_pids() == []
     next_study = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
@@ -204,19 +205,20 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
     code, output = study.wait_for_end()
     assert code == 130
     assert (
-        "Counts(measured_count=0, failed_count=0, stored_count=0, left_count=50, interrupted=True)" in output
+        "RunCounts(measured_count=0, failed_count=0, stored_count=0, left_count=50, interrupted=True)"
+        in output
     )
     assert study.living_pids() == []
 
 
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
-    tallies: list[Counts] = []
+    tallies: list[RunCounts] = []
     thread = threading.Thread(
         target=lambda: tallies.append(run_and_count([make_trial()], ledger, TrialConditions(run_import=WORK)))
     )
     thread.start()
     thread.join()
-    assert tallies == [Counts(measured_count=1)]
+    assert tallies == [RunCounts(measured_count=1)]
 
 
 def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:

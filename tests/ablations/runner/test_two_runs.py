@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.processes import wait_for
 from tests.helpers.stub_trials import WORK, make_trial
 from tests.helpers.supervisor import make_supervisor
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.bench.trial import Result
@@ -36,7 +36,7 @@ def test_trials_that_two_runs_share_are_trained_once(
     supervisor = make_supervisor(receive_foreign_result=foreign_results.append)
     conditions = TrialConditions(run_import=WORK, workers=2)
 
-    def run() -> Counts:
+    def run() -> RunCounts:
         return run_and_count(trials, ledger, conditions, supervisor)
 
     with ThreadPoolExecutor() as pool:
@@ -50,8 +50,8 @@ def test_trials_that_two_runs_share_are_trained_once(
         for seed in (0, 1):
             (tmp_path / str(seed)).touch()
     assert (first.result(), second.result()) == (
-        Counts(measured_count=2, stored_count=2),
-        Counts(measured_count=2, stored_count=2),
+        RunCounts(measured_count=2, stored_count=2),
+        RunCounts(measured_count=2, stored_count=2),
     )
     assert len(log.read_text().splitlines()) == 4, "no trial was started twice"
     assert sorted(result.trial.seed for result in foreign_results) == [0, 1, 2, 3]
@@ -62,7 +62,7 @@ def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, fore
     calls = count()
     supervisor = make_supervisor(is_wanted=lambda _: next(calls) < 2)
     conditions = TrialConditions(run_import=WORK)
-    assert run_and_count([make_trial()], ledger, conditions, supervisor) == Counts(left_count=1)
+    assert run_and_count([make_trial()], ledger, conditions, supervisor) == RunCounts(left_count=1)
 
 
 @pytest.mark.usefixtures("foreign_lock")

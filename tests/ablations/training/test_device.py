@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, refuse_command
+from tests.helpers.command_call import PrintedCounts, check_command, read_trial_counts, refuse_command
 from tests.helpers.command_process import write_sitecustomize, write_study
 from tests.helpers.new_process import new_fork_server
 from tests.helpers.nvml_stand_in import VARIABLE, Machine, uuid
@@ -204,7 +204,7 @@ def test_two_trials_have_a_gpu_each_and_the_study_stays_on_gpus(
 
     nvml.has(0)
     next_output = check_command(folder, "run", "tiny.toml", "--seeds", "0-1")
-    assert read_trial_counts(next_output) == TrialCounts(stored=2), "nothing needs a GPU"
+    assert read_trial_counts(next_output) == PrintedCounts(stored=2), "nothing needs a GPU"
     for words in (["run", "tiny.toml", "--seeds", "0-9"], ["verify", "tiny", "-n", "2"]):
         assert "device cuda" in refuse_command(folder, *words)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, run_command
+from tests.helpers.command_call import PrintedCounts, check_command, read_trial_counts, run_command
 from tests.helpers.command_process import write_study
 from tests.helpers.look_study import StudyOnDisk
 from tests.helpers.processes import wait_for
@@ -62,7 +62,7 @@ def test_a_decided_contrast_asks_for_no_more_seeds(full_study: StudyOnDisk) -> N
     # the baseline's are those of the last look, and of A/A
     assert count_trials(full_study) == {64: LAST + FIRST, 8: FIRST, 24: LAST, 32: SECOND, 48: FIRST}
     assert full_study.list_states() == STATES
-    assert read_trial_counts(full_study.output) == TrialCounts(trained=37)
+    assert read_trial_counts(full_study.output) == PrintedCounts(trained=37)
 
 
 def test_futile_contrasts_get_no_seeds_unless_run_to_the_end(
@@ -282,9 +282,9 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
         process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout
-    assert read_trial_counts(process.stdout) == TrialCounts(trained=4, left=2)
+    assert read_trial_counts(process.stdout) == PrintedCounts(trained=4, left=2)
     assert "2 trials of this look: not begun, as the time is up" in process.stderr
-    assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(trained=2, stored=4)
+    assert read_trial_counts(check_command(folder, "run", "small.toml")) == PrintedCounts(trained=2, stored=4)
 
 
 def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:

@@ -197,7 +197,7 @@ def test_only_numbers_that_a_seed_decides_distinguish_runs(name, numbers, is_cop
     design = design_arms(
         (*logged,),
         metrics=(Metric("accuracy", 0.01),),
-        allowed_distances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
+        tolerances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
     )
     arm = compare(design).arms[1]
     assert arm.is_one_run is is_copied
@@ -219,11 +219,13 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
         for s, r in stuck.results.items()
     }
     varied = {"valid_loss": distance} if distance else {}
-    design = design_arms((make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
+    design = design_arms(
+        (make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), repetition_differences=varied
+    )
     arm = compare(design).arms[1]
     assert arm.is_one_run is is_copied
     assert (arm.verdict.kind == "open") is is_copied
-    unmeasured = compare(replace(design, nondeterminism=None))
+    unmeasured = compare(replace(design, repetition_differences=None))
     arm = unmeasured.arms[1]
     assert arm.is_one_run and arm.verdict.kind == "open", "some distance would make it one run"
     assert "may repeat seed 0" in arm.state.halt_reason
@@ -234,7 +236,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
 def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
     design = design_arms(
         (make_arm("base", 0.0, 0.1), make_arm("other", 0.4, 0.05, settings={"clip": 1.0})),
-        nondeterminism=distance,
+        repetition_differences=distance,
     )
     arm = compare(design).arms[1]
     assert not arm.is_one_run
@@ -272,7 +274,9 @@ def test_arms_that_all_ignore_their_seed_are_one_run_each() -> None:
         arms.append(
             set_metrics(make_arm(name, 0.0, settings=changes), valid_loss=losses, valid_accuracy=None)
         )
-    design = design_arms((*arms,), nondeterminism={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),))
+    design = design_arms(
+        (*arms,), repetition_differences={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),)
+    )
     comparison = compare(design)
     assert all(arm.is_one_run for arm in comparison.arms)
     assert comparison.arms[1].verdict.kind == "open"

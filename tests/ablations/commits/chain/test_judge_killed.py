@@ -120,7 +120,9 @@ def test_a_chain_of_noisy_programs_that_is_stopped_within_two_proposals_keeps_it
     assert [(p.outcome, p.pairs) for p in proposals] == [("keep", 5), ("discard", 2), ("discard", 2)]
     assert len({seed for p in proposals for seed in p.seeds}) == 3 * 5
     assert count_trials(folder) == 2 * (5 + 2 + 2), "each pair of each look once"
-    distances = [load_plan(f"night-000{n}", Ledger(folder / "results")).nondeterminism for n in (1, 2, 3)]
+    distances = [
+        load_plan(f"night-000{n}", Ledger(folder / "results")).repetition_differences for n in (1, 2, 3)
+    ]
     assert distances[0]["loss"] > 0
     assert distances == distances[:1] * 3
     pages = [folder / f"out/night/night-000{number}/index.html" for number in (1, 2, 3)]

@@ -15,7 +15,7 @@ from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.processes import helpers_path, is_alive, wait_for
 from tests.helpers.stub_trials import WORK, make_gpu_trial, make_trial, read_results, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
@@ -44,7 +44,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     begun_trials: list[ChapterTrial] = []
     supervisor = make_supervisor(is_wanted=lambda trial: not begun_trials.append(trial))
     tally = run_and_count(trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), supervisor)
-    assert tally == Counts(measured_count=8, failed_count=1)
+    assert tally == RunCounts(measured_count=8, failed_count=1)
     assert begun_trials == trials
     results = read_results(ledger, trials)
     assert [serialize_result(results[stub.id]) for stub in trials[:8]] == [
@@ -54,7 +54,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     assert "about to fail" in results[trials[8].id].output
     assert run_and_count(
         trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")
-    ) == Counts(stored_count=9)
+    ) == RunCounts(stored_count=9)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_ctrl_c_lets_the_trials_under_way_finish(interrupted_driver, processes, 
     gate.open_for(*range(50))
     assert interrupted_driver.wait(60) == 130
     assert (
-        "Counts(measured_count=2, failed_count=0, stored_count=0, left_count=48, interrupted=True)"
+        "RunCounts(measured_count=2, failed_count=0, stored_count=0, left_count=48, interrupted=True)"
         in processes.logs[-1].read_text()
     )
     assert len(gate.list_attempts()) == 2
@@ -93,7 +93,7 @@ def test_ctrl_c_twice_ends_the_trials_on_the_workers(
     wait_for(lambda: not any(is_alive(process) for _, process, _ in gate.list_attempts()))
     gate.open_for(*range(50))
     assert start_driver(3).wait(60) == 0, "the workers are there for the next driver"
-    assert "Counts(measured_count=3, failed_count=0" in processes.logs[-1].read_text()
+    assert "RunCounts(measured_count=3, failed_count=0" in processes.logs[-1].read_text()
 
 
 def test_a_killed_driver_takes_its_trials_with_it(start_driver, processes, gate, ledger: Ledger) -> None:
@@ -106,7 +106,7 @@ def test_a_killed_driver_takes_its_trials_with_it(start_driver, processes, gate,
     gate.open_for(1, 2, 3, 4)
     assert start_driver(5).wait(60) == 0
     assert (
-        "Counts(measured_count=4, failed_count=0, stored_count=1, left_count=0"
+        "RunCounts(measured_count=4, failed_count=0, stored_count=1, left_count=0"
         in processes.logs[-1].read_text()
     )
 
@@ -172,9 +172,9 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     text = str(tmp_path / "my.txt")
     killer = make_trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     killer = replace(killer, corpus=text, data=hash_corpus(text))
-    assert run_and_count([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
-        measured_count=1
-    )
+    assert run_and_count(
+        [killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)
+    ) == RunCounts(measured_count=1)
     result = ledger.read_result(killer.id)
     assert result is not None and result.provenance["text"] == "one two"
 
@@ -205,7 +205,7 @@ def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: s
             pool.submit(run_and_count, [program_trial], ledger, TrialConditions(cluster=two_workers))
             for ledger in ledgers
         ]
-    assert [driver.result() for driver in drivers] == [Counts(measured_count=1)] * 2
+    assert [driver.result() for driver in drivers] == [RunCounts(measured_count=1)] * 2
     assert [
         ledger.read_results([program_trial.id])[program_trial.id].metrics["loss"] for ledger in ledgers
     ] == [
@@ -252,7 +252,7 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
     trials = [make_gpu_trial(seed, sleep=0.3) for seed in range(4)]
     assert run_and_count(
         trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)
-    ) == Counts(measured_count=4)
+    ) == RunCounts(measured_count=4)
     results = ledger.read_results(trial.id for trial in trials).values()
     assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
@@ -271,4 +271,4 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
         run_trials([make_gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     assert run_and_count(
         [make_gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
-    ) == Counts(measured_count=1)
+    ) == RunCounts(measured_count=1)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.stub_trials import WORK, make_trial, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
-from tests.helpers.trial_counts import Counts, run_and_count
+from tests.helpers.trial_counts import RunCounts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
@@ -20,7 +20,7 @@ from unrolled.bench.trial import Result
 class DriverResults(list[Result]):
     """The results that a driver in another thread passed on, and its final tally."""
 
-    tally: Counts
+    tally: RunCounts
     error: BaseException | None = None
 
 
@@ -73,7 +73,7 @@ def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
         os.kill(victim[2], signal.SIGKILL)
         wait_for(lambda: gate.count_attempts(victim[0]) == 2)
         gate.open_for(*range(6))
-    assert results.tally == Counts(measured_count=6)
+    assert results.tally == RunCounts(measured_count=6)
     check_every_trial_is_stored_once(results, ledger, trials)
     assert sorted(seed for seed, *_ in gate.list_attempts()) == sorted([*range(6), victim[0]])
 
@@ -83,7 +83,7 @@ def test_a_trial_whose_worker_dies_has_three_attempts_and_fails_alone(processes,
     trials = [make_trial(0), make_trial(1, "kills_its_worker"), *(make_trial(seed) for seed in range(2, 5))]
     with drive_trials(trials, ledger, processes.address) as results:
         pass
-    assert results.tally == Counts(measured_count=4, failed_count=1)
+    assert results.tally == RunCounts(measured_count=4, failed_count=1)
     check_every_trial_is_stored_once(results, ledger, trials)
     killer = ledger.read_result(trials[1].id)
     assert killer is not None
@@ -107,7 +107,7 @@ def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
     gate.open_for(*range(3))
     with drive_trials(trials, ledger, two_workers) as next_results:
         pass
-    assert next_results.tally == Counts(measured_count=2, stored_count=1)
+    assert next_results.tally == RunCounts(measured_count=2, stored_count=1)
     check_every_trial_is_stored_once(DriverResults([*results, *next_results]), ledger, trials)
 
 
@@ -131,5 +131,5 @@ def test_a_worker_that_hangs_and_comes_back_late_changes_nothing(processes, gate
         wait_for(lambda: not (is_alive(process) or is_alive(worker)))
         assert len(results) == 2, "the late result was not taken"
         gate.open_for(third)
-    assert results.tally == Counts(measured_count=3)
+    assert results.tally == RunCounts(measured_count=3)
     check_every_trial_is_stored_once(results, ledger, trials)

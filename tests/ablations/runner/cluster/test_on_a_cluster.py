@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
+from tests.helpers.command_call import PrintedCounts, check_command, read_trial_counts
 from tests.helpers.git_repository import git
 from tests.helpers.look_study import StudyOnDisk
 
@@ -47,7 +47,7 @@ def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two_places: st
 
     output = check_command(tmp_path, "run", "leaky.toml", "--cluster", two_places, "--plugin", "leaky.py")
     assert "[4/4] " in output
-    assert read_trial_counts(output) == TrialCounts(trained=4)
+    assert read_trial_counts(output) == PrintedCounts(trained=4)
     output = check_command(tmp_path, "verify", "leaky", "-n", "2", "--plugin", "leaky.py")
     assert "2 of 2 bit-identical" in output
 
@@ -84,14 +84,14 @@ def test_programs_and_commits_have_the_same_numbers_on_a_cluster(two_places: str
     }.items():
         (tmp_path / name).write_text(text)
     run = "run", "mine.toml", "--cluster", two_places
-    assert read_trial_counts(check_command(tmp_path, *run)) == TrialCounts(trained=4)
+    assert read_trial_counts(check_command(tmp_path, *run)) == PrintedCounts(trained=4)
     assert "4 of 4 bit-identical" in check_command(tmp_path, "verify", "mine.toml", "-n", "4")
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "train.py", "helper.py")
     git(tmp_path, "commit", "-qm", "as it was")
     (tmp_path / "helper.py").write_text("one = 2")
     output = check_command(tmp_path, *run, "--set", "commit=HEAD,worktree")
-    assert read_trial_counts(output) == TrialCounts(trained=4, stored=2)
+    assert read_trial_counts(output) == PrintedCounts(trained=4, stored=2)
 
 
 @pytest.mark.slow
