@@ -8,6 +8,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def hash_contents(paths: Iterable[Path]) -> str:
 def hash_code(paths: Iterable[Path], more: str = "") -> str:
     """Return the sha256 of the names and code of Python files, and of the text `more`.
 
-    Comments and docstrings that have a line of their own are no code. Raises OSError and SyntaxError.
+    Comments and docstrings that have a line of their own are no code, unless a file cannot be parsed, such as
+    one of another's bundle. Raises OSError.
     """
     total = hashlib.sha256(more.encode())
     for path in paths:
@@ -81,7 +83,9 @@ def hash_code(paths: Iterable[Path], more: str = "") -> str:
 
 @functools.cache
 def _hash_code(source: bytes) -> str:
-    return hashlib.sha256(b"\n".join(list_code_lines(source))).hexdigest()
+    with suppress(SyntaxError, ValueError, RecursionError):
+        source = b"\n".join(list_code_lines(source))
+    return hashlib.sha256(source).hexdigest()
 
 
 _CONTENT_HASHES: dict[Path, str] = {}

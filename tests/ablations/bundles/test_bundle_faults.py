@@ -64,7 +64,8 @@ def remove_machine(body: dict[str, Any]) -> None:
 
 
 edit_curves = edit_file("ledger/details", b'"curves":{', b'"curves": {')  # not those that the result names
-edit_source = edit_file("source/bench/chapter/training/optimizer.py", b"import", b"# edited\nimport")
+edit_source = edit_file("source/bench/chapter/training/optimizer.py", b"return", b"return 2 *")
+break_source = edit_file("source/bench/chapter/training/optimizer.py", b"def ", b"def def ")
 
 
 def remove_source(files: dict[str, bytes]) -> None:
@@ -120,6 +121,7 @@ def test_a_changed_number_is_found_by_training_its_trial_again(bundle: Path) -> 
         (add_text, "/more.txt: belongs to no trial"),
         (add_details, "0123456789abcdef.json: belongs to no trial of the plan"),
         (edit_source, "source/: is not what trained lm4 with engine loop"),
+        (break_source, "source/: is not what trained lm4 with engine loop"),
         (remove_source, "source/: lacks bench/chapter/chapter_run.py"),
     ],
 )
