@@ -30,7 +30,7 @@ def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
 
 
 def _title_sweeps(sweeps: Sequence[Mapping[float, ComparedArm]]) -> list[str]:
-    """Return a title for each sweep, with the settings in which sweeps of one title differ."""
+    """Return a title for each sweep: the model's, unless all have one model, and the settings that differ."""
     arms = [next(iter(by_rate.values())) for by_rate in sweeps]
     titles = []
     for arm in arms:
@@ -41,5 +41,5 @@ def _title_sweeps(sweeps: Sequence[Mapping[float, ComparedArm]]) -> list[str]:
             for name, value in arm.settings.items()
             if name not in _RATES and any(settings.get(name) != value for settings in namesakes)
         ]
-        titles.append(", ".join([title, *differing]))
+        titles.append(", ".join(differing if len(namesakes) == len(arms) > 1 else [title, *differing]))
     return titles

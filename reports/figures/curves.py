@@ -20,6 +20,7 @@ import math
 from collections.abc import Collection, Sequence
 from functools import partial
 from operator import attrgetter
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def _draw_arm_curves(
     for earlier in (*ax.lines, *ax.collections):
         earlier.remove()
     ax.relim()
-    ax.set_title(shorten_name(name, 26))
+    ax.set_title(_wrap_title(name))
     if base is not None:
         ax.plot(base, **_BASE_MEAN)
     step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
@@ -188,10 +189,16 @@ def _draw_arm_curves(
 
 def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a small figure with labels of both axes and these limits of its vertical scale."""
-    figure, ax = make_axes((200, 180), 46, 26, 148, 116)
+    figure, ax = make_axes((200, 194), 46, 40, 148, 116)
     x, y = (shorten_name(label, 22) for label in axes)  # without labels, seaborn would read every tick's
     ax.set(ylim=ends, xlabel=x, ylabel=y)
     return figure, ax
+
+
+def _wrap_title(name: str) -> str:
+    """Return a title of one or two lines that fit above the axes."""
+    lines = wrap(shorten_name(name, 50), 26)
+    return "\n".join(lines if len(lines) < 3 else [shorten_name(name, 26)])
 
 
 def _find_band(sample: "pd.Series[float]") -> tuple[float, float]:
@@ -232,7 +239,7 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
 
 def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
     figure, ax = _make_axes(axes, ends)
-    ax.set_title(shorten_name(name, 26))
+    ax.set_title(_wrap_title(name))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
         points, x="lr", y="value", errorbar=_find_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
