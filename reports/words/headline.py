@@ -11,6 +11,7 @@ from unrolled.reports.formats import format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
 from unrolled.reports.words.answer_findings import Finding
 from unrolled.reports.words.means import (
+    count_listed,
     describe_arm_mean,
     describe_means,
     find_grid_lines,
@@ -20,6 +21,7 @@ from unrolled.reports.words.means import (
 )
 from unrolled.reports.words.sentences import describe_divergence, describe_sizes, find_absolute_difference
 
+MOST_LINES = 4  # most lines of a grid whose best mean is named
 NO_GAIN = ("diverges less often", "worse", "diverges more often", "the same within δ", "open")
 """The verdicts that are no gain, in words, in the order in which they are counted."""
 
@@ -38,7 +40,11 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     has_claim = any(finding.verdict.makes_claim for finding in findings)
     if has_claim and (lines := find_grid_lines(comparison)):
         best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
-        means = describe_means(rank_named_arms(best_arms, comparison), comparison)
+        ranked = rank_named_arms(best_arms, comparison)
+        listed = count_listed(ranked, MOST_LINES)
+        means = describe_means(ranked[:listed], comparison)
+        if listed < len(ranked):
+            means += f"; {len(ranked) - listed} others follow"
         counts = _count_grid_verdicts(findings, comparison)
         return Markup("{}. The best mean beside each base: {}").format(counts, means)
     is_ladder = any(finding.against for finding in findings)

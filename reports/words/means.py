@@ -198,6 +198,6 @@ def list_first(names: Sequence[Markup]) -> list[Markup]:
     return [*names[:listed], Markup(f"{len(names) - listed} others")]
 
 
-def count_listed(things: Sequence[object]) -> int:
+def count_listed(things: Sequence[object], most: int = MOST_NAMES) -> int:
     """Return how many things are listed before the others are counted; "1 other" is listed instead."""
-    return MOST_NAMES + (len(things) == MOST_NAMES + 1)
+    return most + (len(things) == most + 1)
