@@ -1,7 +1,8 @@
-"""Telling lines of Python's code from comments, docstrings and empty lines."""
+"""Lines of code. A line of Python is one if it holds more than a comment or a docstring."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def list_code_lines(source: bytes) -> list[bytes]:
@@ -23,6 +24,31 @@ def list_code_lines(source: bytes) -> list[bytes]:
         for number, line in enumerate(lines, 1)
         if number not in docstring_lines and (number in text_lines or _is_code(line))
     ]
+
+
+def count_code_lines(paths: Iterable[Path]) -> int:
+    """Return the number of lines of code in files. A file that is no text has none."""
+    return sum(count_text_lines(_read_text(path), is_python=path.suffix == ".py") for path in paths)
+
+
+def count_text_lines(text: str, *, is_python: bool) -> int:
+    """Return the number of lines of code in a text. Python that cannot be parsed counts as other text.
+
+    Each line of another text counts, unless it is empty.
+    """
+    if is_python:
+        try:
+            return len(list_code_lines(text.encode()))
+        except (SyntaxError, ValueError, RecursionError):
+            pass
+    return sum(bool(line.strip()) for line in text.splitlines())
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _is_docstring(node: ast.Expr, lines: Sequence[bytes]) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unrolled.ablations.commits.chain.chain_record import CandidateContent
-from unrolled.ablations.commits.chain.code_lines import count_code_lines
 from unrolled.ablations.commits.commit_pair import CommitPair, find_file_place, list_base_patterns
 from unrolled.ablations.study.checkouts import make_checkouts
 from unrolled.ablations.study.loading import make_study
@@ -25,6 +24,7 @@ from unrolled.bench.git.repository import LINK, Commit, Repository
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.program_trial import ProgramTrial
+from unrolled.bench.sources.code_lines import count_code_lines
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.looks import Looks
