@@ -29,9 +29,9 @@ class Extras:
     warnings: tuple[str, ...] = ()
     marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and arm's index
     marks_legend: str = ""  # what a mark means, such as "the book"
-    # in which roles of tokens a difference lies, by the arm's index: a strip and a sentence
-    role_explanations: Mapping[int, Markup] = field(default_factory=dict)
-    role_legend: str = ""  # how to read `role_explanations`
+    # by the arm's index, where its difference lies, such as in which roles of tokens: a strip and a sentence
+    explanations: Mapping[int, Markup] = field(default_factory=dict)
+    explanations_legend: str = ""  # how to read `explanations`
     columns_legend: str = ""  # explains the columns beside the figure
 
 

@@ -35,7 +35,7 @@ class Format:
     requirement: str = ""  # name by which pip installs the package, if that differs
 
     @property
-    def file(self) -> Path:
+    def source_file(self) -> Path:
         """The source file of its readers, which enters the identity of each trial that uses the format."""
         return Path(inspect.getfile(self.read_partial))
 

@@ -67,7 +67,7 @@ def make_extras(comparison: Comparison) -> ChapterExtras:
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
-    role_legend = describe_strips(roles[0], comparison.scale.title) if roles else ""
+    explanations_legend = describe_strips(roles[0], comparison.scale.title) if roles else ""
     link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),
@@ -77,8 +77,8 @@ def make_extras(comparison: Comparison) -> ChapterExtras:
             "valid_loss": {fit.arm.index: fit.published.valid_loss for fit in fits},
             "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
-        role_explanations=explain_differences(comparison),
-        role_legend=role_legend,
+        explanations=explain_differences(comparison),
+        explanations_legend=explanations_legend,
         columns_legend=link if speeds else "",
         book_comparisons=fits,
         roles=roles,

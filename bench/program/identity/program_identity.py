@@ -99,7 +99,7 @@ def list_readers(metrics_source: str, *, has_patterns: bool) -> list[Path]:
     if has_patterns:
         files.append(_LINE_PATTERNS)
     if metrics_source == MLFLOW or (metrics_source and not has_patterns):
-        files.append(find_format(metrics_source).file)
+        files.append(find_format(metrics_source).source_file)
     return files
 
 

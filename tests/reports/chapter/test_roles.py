@@ -73,7 +73,7 @@ def test_an_open_or_incomplete_difference_is_not_explained(tmp_path):
     )
     for second in (open_arm, failed, unmeasured):
         comparison = compare(design_arms((BASELINE, second), metrics=ACCURACY))
-        assert not make_extras(comparison).role_explanations
+        assert not make_extras(comparison).explanations
     assert "Small bars" not in read_page_text(render(comparison, tmp_path))
 
 
