@@ -294,7 +294,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
         )
     if contrast.fails_unequally:
         return FAILED_UNEQUALLY
-    if contrast.has_constant_difference and not contrast.estimate:
+    if contrast.has_constant_difference and not (contrast.estimate or contrast.omits_diverged):
         return TIED
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pair_count, noun)}"
     if (
