@@ -12,7 +12,8 @@ Which curves a page draws is chosen in four steps:
 
 Seaborn draws the means over seeds and, in a sweep, their intervals. Matplotlib draws the hundreds of lines of
 single seeds. It also draws the band around the mean of a learning curve, because one call then computes the
-intervals at all steps.
+intervals at all steps. Seaborn is imported where it draws: it takes most of a second, and a page of a program
+without curves does not need it.
 """
 
 import gc
@@ -25,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -165,6 +165,8 @@ def _draw_arm_curves(
     base: "pd.Series[float] | None",
 ) -> Figure:
     """Draw the curves of an arm in place of those of the arm before, and return the figure."""
+    import seaborn as sns
+
     figure, ax = drawing
     for earlier in (*ax.lines, *ax.collections):
         earlier.remove()
@@ -238,6 +240,8 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
 
 
 def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
+    import seaborn as sns
+
     figure, ax = _make_axes(axes, ends)
     ax.set_title(_wrap_title(name))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
