@@ -34,7 +34,7 @@ ablations: .venv/installed
 install: .venv/installed
 
 golden: .venv/installed
-	@$(BIN)/unrolled run golden
+	@$(BIN)/unrolled golden
 
 # The notebook, executed in a minute, as a page without the cells that only tests need. In one step nbconvert
 # would leave these out before it executes the others.

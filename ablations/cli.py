@@ -48,7 +48,6 @@ run models toggles
 run models --seeds 0
 run my.toml --set model=lm4,lm6
 run all --budget 1h
-run golden
 report
 report toggles --out elsewhere
 verify toggles
@@ -72,6 +71,7 @@ sync
 sync toggles --results elsewhere
 ui
 ui --port 5001
+golden
 show models --plugin my_cell.py
 show 3fa9
 show 3fa9 --generate 50
@@ -300,6 +300,14 @@ def ui(*, port: Port = 5000) -> int:
     from unrolled.ablations.mlflow.ui import show_ui
 
     return show_ui(port)
+
+
+@add_command
+def golden() -> int:
+    """Replay the book's notebook: its printed rows beside ours."""
+    from unrolled.ablations.commands.chapter import replay_notebook
+
+    return replay_notebook()
 
 
 @add_command

@@ -45,7 +45,7 @@ def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
 def _suggest_command(name: str, commands: list[str]) -> str:
     from unrolled.ablations.study.study_reader import list_shipped_studies
 
-    if name in ("golden", *list_shipped_studies()):
+    if name in list_shipped_studies():
         return f"did you mean `unrolled run {name}`?"
     return suggestion(name, commands)
 

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
+from unrolled.ablations.options import ShowOptions, parse_set
 from unrolled.ablations.study.chapter_factory import make_arm_fields
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
@@ -73,18 +73,14 @@ def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
     return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)
 
 
-def replay_golden(names: Sequence[str], options: RunOptions) -> int:
-    """Replay the book's notebook and print its rows beside ours. It has no arms, and is no study."""
+def replay_notebook() -> int:
+    """Replay the book's notebook and print its rows beside ours."""
     from unrolled.bench.chapter.golden import (  # imports fastai
         describe_machine_differences,
         play_notebook,
         tabulate_rows,
     )
 
-    rule = "golden is the book's notebook and no study"
-    require(list(names) == ["golden"], rule, cure="run it alone, as `unrolled run golden`")
-    flags = {*TRAINING_FLAGS, "out"}
-    refuse_flags(options, flags, "golden is the book's notebook, played as it is", "leave the flag out")
     for line in tabulate_rows(play_notebook(), describe_machine_differences()):
         print(line, flush=True)
     return 0

@@ -15,10 +15,6 @@ INTERRUPTED = 130  # exit code after Ctrl-C
 
 def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
-    if "golden" in names:
-        from unrolled.ablations.commands.chapter import replay_golden
-
-        return replay_golden(names, options)
     if options.dry_run:
         return print_plans(names, options)
     return exit_code(run_studies(load_studies(names, options), options, format_command_line()))

@@ -49,7 +49,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     for line in align_columns([HEADING, *([make_visible(cell) for cell in row] for row in rows)]):
         print(line)
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
-    print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
+    print("my.toml` writes one of your own; `unrolled golden` replays the book's notebook")
     if unused_count := len(trained_ids - _collect_ids(plans.values())):
         subject = choose_form(unused_count, "old result is", "old results are")
         cure = "`unrolled studies --remove-old` removes what belongs to no plan"

@@ -14,7 +14,7 @@ COMMANDS = [name for name in app if not name.startswith("-")]
     ("words", "message"),
     [
         (["pln", "toggles"], "did you mean 'plan'?"),
-        (["golden"], "did you mean `unrolled run golden`?"),
+        (["goldn"], "did you mean 'golden'?"),
         (["toggles", "--seeds", "0"], "did you mean `unrolled run toggles`?"),
         (["x" * 10_000], f"'{'x' * 59}…"),
         (["new", "cel", "my.py"], 'Did you mean "cell"?'),
