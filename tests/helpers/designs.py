@@ -29,12 +29,11 @@ LM7_OPTIONS = {"dropout": 0.4, "tying": True}
 LM7_SETTINGS = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
-# Losses of eight seeds, in nats, whose statistics are known: see statistics/test_contrasts.py.
-B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)  # baseline
-A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
-C = (1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)
-D = (1.60, 1.72, 1.55, 1.81, 1.66, 1.70, 1.69, 1.58)
-HOSTILE = (
+# Losses by seed, in nats, whose statistics are known: see statistics/test_contrasts.py.
+BASE_LOSSES = dict(enumerate((1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)))
+LOWER_LOSSES = dict(enumerate((1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)))
+SIMILAR_LOSSES = dict(enumerate((1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)))
+HOSTILE_NAMES = (
     "_base",
     "<script>alert(1)</script>",
     "$x_$ & \\frac",
@@ -44,7 +43,7 @@ HOSTILE = (
     "{{ 7*7 }}",
 )
 
-SEEN = ("_base", "<script>alert(1)</script>", "$x_$ & \\frac", "nul␀␛[31m\ufffd", "=1+1", "{{ 7*7 }}")
+SHOWN_NAMES = ("_base", "<script>alert(1)</script>", "$x_$ & \\frac", "nul␀␛[31m\ufffd", "=1+1", "{{ 7*7 }}")
 """Those names as a page shows them, but for the longest."""
 
 
@@ -196,7 +195,7 @@ def _leave_updates_out(result: Result) -> dict[str, float]:
 def make_hostile_design() -> Design:
     """Return a design whose names would run as markup, mathematics or a formula, or end a string."""
     return design_arms(
-        tuple(make_arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
+        tuple(make_arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE_NAMES)),
         study='"><img src=x onerror=alert(1)>',
         question="</title><script>alert(2)</script>",
         command="unrolled run '`$(rm)`'",

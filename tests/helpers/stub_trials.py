@@ -45,8 +45,13 @@ def make_gpu_trial(
 
 
 def act(trial: ChapterTrial) -> Result:
-    """Run the function that the trial's option `act` names."""
-    return ACTS[str(trial.options["act"])](trial)
+    """Run the function of this module that the trial's option `act` names."""
+    return _run_act(trial.options["act"], trial)
+
+
+def _run_act(name: object, trial: ChapterTrial) -> Result:
+    function: Callable[[ChapterTrial], Result] = globals()[str(name)]
+    return function(trial)
 
 
 def steady(trial: ChapterTrial) -> Result:
@@ -240,7 +245,7 @@ def leaves_a_grandchild(trial: ChapterTrial) -> Result:
     """Start a process that would outlive the trial, then do as `then` says."""
     grandchild = subprocess.Popen(["sleep", "3600"])
     Path(f"{trial.options['pid']}-{trial.seed}").write_text(str(grandchild.pid))
-    return ACTS[str(trial.options.get("then", "steady"))](trial)
+    return _run_act(trial.options.get("then", "steady"), trial)
 
 
 def leaves_an_orphan(trial: ChapterTrial) -> Result:
@@ -248,7 +253,7 @@ def leaves_an_orphan(trial: ChapterTrial) -> Result:
     orphan = 'setsid sleep 3600 >/dev/null 2>&1 & echo $! >"$0.$$"; mv "$0.$$" "$0"'
     pid = f"{trial.options['pid']}-{trial.seed}"
     subprocess.run(["sh", "-c", orphan, pid], check=True)
-    return ACTS[str(trial.options.get("then", "steady"))](trial)
+    return _run_act(trial.options.get("then", "steady"), trial)
 
 
 def leaks(trial: ChapterTrial) -> Result:
@@ -301,44 +306,6 @@ def meets(trial: ChapterTrial) -> Result:
 
 def has_no_gpu_memory(trial: ChapterTrial) -> Result:
     raise RuntimeError("CUDA out of memory. Tried to allocate 80.00 GiB")
-
-
-ACTS: dict[str, Callable[[ChapterTrial], Result]] = {
-    function.__name__: function
-    for function in (
-        steady,
-        gated,
-        kills_its_worker,
-        kills_its_worker_at_first,
-        reads_its_corpus,
-        names_its_corpus,
-        names_its_penalties,
-        raises,
-        exits,
-        diverges,
-        starts_threads,
-        fills_memory,
-        fills_memory_like_torch,
-        loops,
-        ignores_sigterm,
-        sleeps_without_releasing_python,
-        leaves,
-        floods,
-        kills_itself,
-        answers_when_its_child_is_killed,
-        answers_garbage,
-        answers_for_another,
-        returns_nothing,
-        measures_oddly,
-        leaves_a_grandchild,
-        leaves_an_orphan,
-        leaks,
-        inspects_its_process,
-        tells_its_gpu,
-        meets,
-        has_no_gpu_memory,
-    )
-}
 
 
 def run_study(

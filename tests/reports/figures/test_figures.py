@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.arms import break_trials, make_arm, make_counting_arm, set_metrics
 from tests.helpers.designs import (
     BOTH,
-    SEEN,
+    SHOWN_NAMES,
     compare,
     design_arms,
     make_program_design,
@@ -238,7 +238,7 @@ def test_hostile_names_are_text_in_a_picture(render_study):
         for svg in parse_svgs(render_study("hostile").read_text(encoding="utf-8"))
         for text in list_labels(svg)
     }
-    assert set(SEEN) <= texts  # matplotlib would leave out labels that begin with _
+    assert set(SHOWN_NAMES) <= texts  # matplotlib would leave out labels that begin with _
 
 
 def test_every_seed_of_the_figure_has_its_curve_to_be_shown(page_pictures):

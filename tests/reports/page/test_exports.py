@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import (
-    A,
-    B,
+    BASE_LOSSES,
+    LOWER_LOSSES,
     compare,
     design_arms,
     make_hostile_design,
@@ -38,8 +38,8 @@ def read_rows(text):
 
 def test_the_csv_holds_the_contrast_in_full():
     """Of A against the baseline B: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
-    arm_b = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
-    arm_a = set_metrics(make_arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
+    arm_b = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=BASE_LOSSES)
+    arm_a = set_metrics(make_arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=LOWER_LOSSES)
     comparison = compare(design_arms((arm_b, arm_a), seeds=tuple(range(8)), delta=0.02))
     base, row = read_rows(write_comparison_csv(comparison))
     summary = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]

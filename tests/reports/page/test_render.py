@@ -17,7 +17,7 @@ from jinja2 import meta, nodes
 
 from tests.helpers.arms import make_arm
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.designs import SEEN, compare, design_arms, make_pair_design, make_switched_design
+from tests.helpers.designs import SHOWN_NAMES, compare, design_arms, make_pair_design, make_switched_design
 from tests.helpers.pages import is_self_contained, read_page_text
 from tests.helpers.processes import helpers_path
 from unrolled.bench.metric import Metric
@@ -167,7 +167,7 @@ def test_hostile_names_are_shown_and_do_nothing(render_study):
     html = page.read_text(encoding="utf-8")
     text = read_page_text(page)
     assert [tag for tag, _ in Tags(html).all if tag in ("script", "img")] == ["script"]
-    assert all(name in text for name in SEEN)
+    assert all(name in text for name in SHOWN_NAMES)
     assert "\0" not in html
     assert "a\ufffdb" in text
 

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from tests.helpers import designs
+from tests.helpers.designs import BASE_LOSSES, LOWER_LOSSES, SIMILAR_LOSSES
 from unrolled.reports.statistics.arm_summary import summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
@@ -23,8 +23,6 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
-A, B, C, D = (dict(enumerate(x)) for x in (designs.A, designs.B, designs.C, designs.D))
-
 
 def round_ends(interval: Interval | None, digits: int) -> tuple[float, float]:
     """Return the ends of an interval, rounded."""
@@ -33,7 +31,7 @@ def round_ends(interval: Interval | None, digits: int) -> tuple[float, float]:
 
 
 def test_one_arm_gives_mean_sd_and_t_interval() -> None:
-    b = summarise_values(B)
+    b = summarise_values(BASE_LOSSES)
     assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
     assert round_ends(b.interval, 5) == (1.24032, 1.33718)
     assert b.interval is not None
@@ -59,7 +57,7 @@ def compute_hall_t(d: np.ndarray, mu: float) -> float:
 
 
 def test_a_contrast_gives_the_paired_t() -> None:
-    contrast = compare_pairs(A, B, JudgedScale(0.02))
+    contrast = compare_pairs(LOWER_LOSSES, BASE_LOSSES, JudgedScale(0.02))
     assert contrast.mean_difference == pytest.approx(-0.045)
     assert contrast.estimate == contrast.mean_difference
     assert (contrast.arm_mean, contrast.base_mean) == pytest.approx((1.24375, 1.28875))
@@ -111,16 +109,18 @@ def test_samples_without_spread_or_skewness_have_none() -> None:
     assert compare_pairs(
         dict.fromkeys(range(9), 1.0) | {9: 9.0}, dict.fromkeys(range(10), 0.0), JudgedScale(1)
     ).is_skewed
-    assert not compare_pairs(A, B, JudgedScale(0.02)).is_skewed
+    assert not compare_pairs(LOWER_LOSSES, BASE_LOSSES, JudgedScale(0.02)).is_skewed
 
 
 def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
-    shuffled = {s: B[s] for s in (7, 3, 0, 1, 6, 2, 5, 4)}
-    assert compare_pairs(A, shuffled, JudgedScale(0.02)) == compare_pairs(A, B, JudgedScale(0.02))
+    shuffled = {s: BASE_LOSSES[s] for s in (7, 3, 0, 1, 6, 2, 5, 4)}
+    assert compare_pairs(LOWER_LOSSES, shuffled, JudgedScale(0.02)) == compare_pairs(
+        LOWER_LOSSES, BASE_LOSSES, JudgedScale(0.02)
+    )
 
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
-    contrast = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, JudgedScale(0.02))
+    contrast = compare_pairs({**LOWER_LOSSES, 90: 1.0}, {**BASE_LOSSES, 80: 1.0, 81: 1.1}, JudgedScale(0.02))
     assert (contrast.pair_count, contrast.seeds_without_partner, contrast.mean_difference) == (
         8,
         (80, 81, 90),
@@ -129,8 +129,8 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 
 
 def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
-    ab = compare_pairs(A, B, JudgedScale(0.02))
-    ba = compare_pairs(B, A, JudgedScale(0.02))
+    ab = compare_pairs(LOWER_LOSSES, BASE_LOSSES, JudgedScale(0.02))
+    ba = compare_pairs(BASE_LOSSES, LOWER_LOSSES, JudgedScale(0.02))
     assert (ba.mean_difference, ba.p, ba.better_count, ba.worse_count) == (
         -(ab.mean_difference or 0),
         pytest.approx(ab.p),
@@ -138,13 +138,16 @@ def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
         8,
     )
     assert ab.swap_sides() == replace(ba, r=ab.r)
-    accuracy = compare_pairs(B, A, JudgedScale(0.02, lower_is_better=False))
+    accuracy = compare_pairs(BASE_LOSSES, LOWER_LOSSES, JudgedScale(0.02, lower_is_better=False))
     assert (accuracy.better_count, accuracy.worse_count) == (8, 0)
 
 
-@pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
+@pytest.mark.parametrize("values", [{3: math.nan}, {**LOWER_LOSSES, 3: math.nan}])
 def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
-    for use in (lambda: summarise_values(values), lambda: compare_pairs(values, B, JudgedScale(0.02))):
+    for use in (
+        lambda: summarise_values(values),
+        lambda: compare_pairs(values, BASE_LOSSES, JudgedScale(0.02)),
+    ):
         with pytest.raises(ValueError, match="seed 3 is NaN"):
             use()
 
@@ -152,7 +155,7 @@ def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
 def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
     for delta, family_size in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
         with pytest.raises(ValueError, match="δ must be positive"):
-            compare_pairs(A, B, JudgedScale(delta), family_size=family_size)
+            compare_pairs(LOWER_LOSSES, BASE_LOSSES, JudgedScale(delta), family_size=family_size)
 
 
 def test_differences_whose_powers_underflow_are_none() -> None:
@@ -173,7 +176,7 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    contrast = compare_pairs(B, dict(B), JudgedScale(0.01), equal_seeds=B)
+    contrast = compare_pairs(BASE_LOSSES, dict(BASE_LOSSES), JudgedScale(0.01), equal_seeds=BASE_LOSSES)
     assert contrast.is_computed_alike
     assert contrast.has_constant_difference
     assert (contrast.mean_difference, contrast.sd, contrast.p, contrast.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
@@ -182,8 +185,8 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
 
 
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
-    shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
-    contrast = compare_pairs(shifted, B, JudgedScale(0.01))
+    shifted = {s: b + 0.1 for s, b in BASE_LOSSES.items()}  # the floats' differences vary by 1e-16
+    contrast = compare_pairs(shifted, BASE_LOSSES, JudgedScale(0.01))
     assert contrast.has_constant_difference
     assert not contrast.is_computed_alike
     assert (contrast.p, contrast.equivalence_p) == (0.0078125, 1.0)
@@ -239,8 +242,8 @@ def test_rounding_is_no_spread() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
-    arm = {s: A[s] for s in range(n)}
-    contrast = compare_pairs(arm, B, JudgedScale(0.02))
+    arm = {s: LOWER_LOSSES[s] for s in range(n)}
+    contrast = compare_pairs(arm, BASE_LOSSES, JudgedScale(0.02))
     assert contrast.interval() is None
     assert contrast.r is None
     assert contrast.pair_count == n
@@ -281,21 +284,21 @@ def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
 
 
 def test_equivalence_depends_on_the_zone() -> None:
-    contrast = compare_pairs(C, B, JudgedScale(0.01))
-    d = np.array([C[s] - B[s] for s in B])
+    contrast = compare_pairs(SIMILAR_LOSSES, BASE_LOSSES, JudgedScale(0.01))
+    d = np.array([SIMILAR_LOSSES[s] - BASE_LOSSES[s] for s in BASE_LOSSES])
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
     # these pairs have no skewness
     assert round_ends(contrast.interval(0.05, tails=1), 5) == (-0.0062, 0.0062)
     assert round(contrast.equivalence_p, 5) == 0.00923
-    assert round(compare_pairs(C, B, JudgedScale(0.005)).equivalence_p, 4) == 0.0852
+    assert round(compare_pairs(SIMILAR_LOSSES, BASE_LOSSES, JudgedScale(0.005)).equivalence_p, 4) == 0.0852
 
 
 @pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
 def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
-    a = np.array(list(A.values()))
-    b = np.array(list(B.values()))
-    contrast = compare_pairs(A, B, JudgedScale(delta))
+    a = np.array(list(LOWER_LOSSES.values()))
+    b = np.array(list(BASE_LOSSES.values()))
+    contrast = compare_pairs(LOWER_LOSSES, BASE_LOSSES, JudgedScale(delta))
     d = a - b
     corrected = max(stats.t.sf(compute_hall_t(d, -delta), 7), stats.t.cdf(compute_hall_t(d, delta), 7))
     assert contrast.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers import designs
+from tests.helpers.designs import BASE_LOSSES, LOWER_LOSSES
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.seed_values import Interval
 
-A, B = (dict(enumerate(values)) for values in (designs.A, designs.B))
-
 
 def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
     contrast = compare_pairs(
-        {**A, 2: math.inf, 6: math.inf}, B, JudgedScale(0.02)
+        {**LOWER_LOSSES, 2: math.inf, 6: math.inf}, BASE_LOSSES, JudgedScale(0.02)
     )  # the third and the seventh seed
     assert contrast.omits_diverged
     assert contrast.estimate == pytest.approx(-0.04)
-    of_converged = compare_pairs({s: A[s] for s in contrast.differences}, B, JudgedScale(0.02))
+    of_converged = compare_pairs(
+        {s: LOWER_LOSSES[s] for s in contrast.differences}, BASE_LOSSES, JudgedScale(0.02)
+    )
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
     assert contrast.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
     assert of_converged.interval().low < -0.07
@@ -29,12 +29,12 @@ def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
     assert round(contrast.p, 3) == 0.289
     assert (contrast.arm_diverged_count, contrast.base_diverged_count) == (2, 0)
     assert list(contrast.differences) == [0, 1, 3, 4, 5, 7]
-    mean_given_convergence = np.mean([A[s] - B[s] for s in contrast.differences])
+    mean_given_convergence = np.mean([LOWER_LOSSES[s] - BASE_LOSSES[s] for s in contrast.differences])
     assert contrast.mean_difference == pytest.approx(mean_given_convergence)
 
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
-    contrast = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, JudgedScale(0.02))
+    contrast = compare_pairs({**LOWER_LOSSES, 2: math.inf}, {**BASE_LOSSES, 2: math.inf}, JudgedScale(0.02))
     assert (contrast.better_count, contrast.worse_count, contrast.pair_count, len(contrast.differences)) == (
         7,
         0,

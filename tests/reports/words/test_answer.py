@@ -11,7 +11,7 @@ from markupsafe import escape
 from tests.helpers.arms import break_trials, make_arm, set_metrics
 from tests.helpers.designs import (
     BOTH,
-    HOSTILE,
+    HOSTILE_NAMES,
     compare,
     design_arms,
     make_hostile_design,
@@ -260,7 +260,7 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
     assert write_texts(design_arms((make_arm("base", 0.0, seeds=0),), metrics=BOTH)) == []
     text = "".join(write_answer(compare(replace(make_hostile_design(), arms=make_hostile_design().arms[:4]))))
     assert "<script" not in text
-    assert escape(HOSTILE[1]) in text
+    assert escape(HOSTILE_NAMES[1]) in text
     assert "\0" not in text
 
 
