@@ -184,17 +184,19 @@ def compare(
     metric: str = "",
     delta: float = 0.0,
     better: str = "",
+    kind: str = "",
     folder: str | Path = "results",
 ) -> ComparedPair:
     """Compare two arms of a study that was run, seed by seed. `against` is the arm's baseline by default.
 
     By default the metric is the plan's first, and `delta` is the plan's δ. A metric that the study does not
-    judge needs `delta` and, unless its name is known, `better`: "higher" or "lower". A contrast that the
-    study declares has the verdict of its report. Any other is exploratory: it is judged on the seeds of the
-    first look, which has to have ended, and without correction.
+    judge needs `delta` and, unless its name is known, `better`: "higher" or "lower"; for a cost it needs
+    `kind`: "time", "speed" or "memory". A contrast that the study declares has the verdict of its report. Any
+    other is exploratory: it is judged on the seeds of the first look, which has to have ended, and without
+    correction.
     """
     comparison = load_comparison(study, folder)
-    return compare_arms(comparison, arm, against, metric=metric, delta=delta, better=better)
+    return compare_arms(comparison, arm, against, metric=metric, delta=delta, better=better, kind=kind)
 
 
 def verdicts(

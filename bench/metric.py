@@ -2,7 +2,8 @@
 
 A direction is declared, or known from the metric's whole name; a kind is declared, or known because Unrolled
 measures the metric itself. Neither is guessed from a word within the name: `neg_log_loss` is a loss whose
-higher values are better, and `time_series_mae` is not a time.
+higher values are better, and `time_series_mae` is not a time. A metric whose whole name is that of a cost,
+such as `latency`, must have a kind: judged as a quality, it would differ by the machine's day.
 """
 
 import math
@@ -62,7 +63,7 @@ throughput tokens_per_second tokens_per_sec samples_per_second samples_per_sec i
 examples_per_second steps_per_second steps_per_sec iterations_per_second it_per_sec fps
 """
 _COST_NAMES = frozenset(_COSTS.split())
-"""Known metrics of a run's cost: they differ from run to run, even if no kind is declared."""
+"""Known metrics of a run's cost: they differ from run to run."""
 _STRUCTURAL = frozenset(("parameters", "model_parameters", "flops"))
 """Known metrics that follow from the settings alone."""
 _SHARES = """
@@ -75,6 +76,8 @@ SHARES = frozenset(_SHARES.split())
 
 BETTER_CURE = 'give better = "higher" or "lower"'
 """The cure for a metric of unknown direction."""
+KIND_CURE = 'give kind = "time", "speed" or "memory"; "quality" if it is none of a run\'s costs'
+"""The cure for a metric that has the name of a cost, and no kind."""
 TRAINING_SPLITS = "train", "training"
 VALIDATION_SPLITS = "val", "valid", "validation", "dev", "eval"
 TEST_SPLITS = ("test",)
@@ -88,7 +91,8 @@ _SPLIT = re.compile(f"^{SPLIT_PATTERN}_|_{SPLIT_PATTERN}$")
 class Metric:
     """A metric by which arms are judged, and its δ: a smaller difference counts as none.
 
-    Raises BadInput if no direction is declared and the name has no known direction.
+    Raises BadInput if no direction is declared and the name has no known direction, and if no kind is
+    declared and the name is that of a known cost.
     """
 
     name: str
@@ -100,6 +104,9 @@ class Metric:
     def __post_init__(self) -> None:
         """Complete kind and direction, so that equal metrics are equal."""
         known_kind = find_kind(self.name)
+        needs_kind = known_kind == "quality" and is_known_cost(self.name)
+        rule = "its name is that of a cost, which is judged in another way than a quality"
+        require(bool(self.kind) or not needs_kind, rule, key=f"kind of {self.name}", cure=KIND_CURE)
         kind = self.kind or known_kind
         key = f"kind of {self.name} = {kind}"
         require(kind in get_args(Kind), f"should be one of {', '.join(get_args(Kind))}", key=key)
@@ -138,14 +145,9 @@ class Metric:
         return f"{self.delta:g} %" if self.ratio else f"{self.delta:g}"
 
     @property
-    def is_declared_quality(self) -> bool:
+    def is_quality(self) -> bool:
         """True if it is no cost: neither a time, a speed nor memory."""
         return self.kind == "quality"
-
-    @property
-    def is_quality(self) -> bool:
-        """True if neither its kind nor its name is that of a cost."""
-        return self.is_declared_quality and not is_known_cost(self.name)
 
     @property
     def is_structural(self) -> bool:
@@ -194,12 +196,6 @@ def is_known_cost(name: str) -> bool:
     return find_kind(name) != "quality" or not _COST_NAMES.isdisjoint(_list_known_names(name))
 
 
-def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
-    """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
-    qualities = [metric for metric in metrics if metric.is_declared_quality]
-    return [metric for metric in qualities if metric.is_quality] or qualities
-
-
 def find_direction(name: str) -> Better:
     """Return whether higher or lower values of a metric are better, by its whole name.
 
@@ -225,4 +221,4 @@ def _list_known_names(name: str) -> tuple[str, str]:
 
 def judges_cost(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
-    return not all(metric.is_declared_quality for metric in metrics)
+    return not all(metric.is_quality for metric in metrics)

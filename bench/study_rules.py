@@ -110,12 +110,12 @@ class StudyRules:
     @property
     def qualities(self) -> list[str]:
         """The metrics that it judges, but for times, speeds and memory."""
-        return [metric.name for metric in self.metrics if metric.is_declared_quality]
+        return [metric.name for metric in self.metrics if metric.is_quality]
 
     @property
     def judged_costs(self) -> list[str]:
         """The metrics of time, speed or memory that it judges. If there are any, trials run one at a time."""
-        return [metric.name for metric in self.metrics if not metric.is_declared_quality]
+        return [metric.name for metric in self.metrics if not metric.is_quality]
 
     @property
     def first_look_seeds(self) -> tuple[int, ...]:

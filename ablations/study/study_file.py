@@ -127,7 +127,7 @@ class MetricTable(Table):
 1/1.05 to 1.05"""
     kind: Kind | None = None
     """`"time"`, `"speed"` or `"memory"` for a cost, for which trials are trained one at a time; by default \
-`"quality"`"""
+`"quality"`, but not for a name such as `latency`, which needs one of the four"""
     better: Literal["higher", "lower"] | None = None
     """`"higher"` or `"lower"`, where kind and name do not say it ([names](#names-of-metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"

@@ -5,7 +5,7 @@ from math import inf
 
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import BETTER_CURE, Metric
+from unrolled.bench.metric import BETTER_CURE, KIND_CURE, Metric
 from unrolled.bench.table_columns import TABLE_COLUMNS
 from unrolled.reports.foreign.columns import FOLDS_CURE, RUN_COLUMNS, Columns, find_fold
 
@@ -70,6 +70,7 @@ def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
         return Metric(name, delta, better, kind=kind)
     except BadInput as error:
         error.cure = error.cure.replace(BETTER_CURE, f"add --higher {name} or --lower {name}")
+        error.cure = error.cure.replace(KIND_CURE, f"add --kind {name}=time, or speed, memory or quality")
         raise
 
 

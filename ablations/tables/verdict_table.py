@@ -113,6 +113,7 @@ def compare_arms(
     metric: str = "",
     delta: float = 0.0,
     better: str = "",
+    kind: str = "",
 ) -> ComparedPair:
     """Compare two arms of a study, seed by seed: see `unrolled.compare`. Raises BadInput."""
     cure = "give the difference that does not matter"
@@ -145,7 +146,7 @@ def compare_arms(
     judged_metric = (
         replace(judged_metric, delta=delta or judged_metric.delta)
         if is_declared
-        else Metric(metric, delta, better)
+        else Metric(metric, delta, better, kind=kind)
     )
     return _judge_undeclared_pair(comparison, compared_arm, base, judged_metric)
 

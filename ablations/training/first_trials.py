@@ -292,7 +292,7 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     seeds = join_names([str(seed) for seed in plan.rules.seeds[:SEEDS_AFTER_TIE]])
     metric_names = join_names(plan.rules.qualities)
     has_loss = any(
-        metric.is_declared_quality and metric.lower_is_better and math.isinf(metric.highest)
+        metric.is_quality and metric.lower_is_better and math.isinf(metric.highest)
         for metric in plan.rules.metrics
     )
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]

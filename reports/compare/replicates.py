@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, LARGEST_FINITE, Metric, is_known_cost, select_qualities
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST_FINITE, Metric, is_known_cost
 from unrolled.reports.compare.design import Design, DesignArm, JudgedValues, Statuses
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_seeds_to_detect_copies
@@ -145,7 +145,7 @@ def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design)
     returned: an arm whose model declares that no seed changes it, and an arm with the best possible value on
     every seed, which several runs may reach.
     """
-    metrics = select_qualities(design.rules.metrics)
+    metrics = [metric for metric in design.rules.metrics if metric.is_quality]
     if not metrics:
         return {}
     first_values = {

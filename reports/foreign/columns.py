@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import LARGEST_FINITE, Metric, select_qualities
+from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.table_columns import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.compare.row_matches import ONE_RUN
 from unrolled.reports.foreign.row_means import PAIR, average_rows, find_one_run_arms
@@ -135,7 +135,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
     for metric in ratios:
         means[metric.name] = means[metric.name].map(metric.from_judged_scale)
-    qualities = [metric.name for metric in select_qualities(columns.metrics)]
+    qualities = [metric.name for metric in columns.metrics if metric.is_quality]
     return means.assign(**{ONE_RUN: means.arm.isin(find_one_run_arms(table, qualities, items))})
 
 

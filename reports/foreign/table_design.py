@@ -147,7 +147,7 @@ def _list_doubts_of_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Colu
 def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Yield warnings of infinite values, of units, and of numbers that stand in several rows."""
     metrics = [metric.name for metric in columns.metrics]
-    if costs := [metric.name for metric in columns.metrics if not metric.is_declared_quality]:
+    if costs := [metric.name for metric in columns.metrics if not metric.is_quality]:
         names = join_first_names(costs, 5)
         yield f"arms that ran on different days may differ in {names} by the machine alone"
     for metric in columns.metrics:

@@ -78,7 +78,7 @@ def decide_proposal(
     first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks)
     # equal seeds have the same qualities, and say nothing of a cost
     computes_same = (
-        metric.is_declared_quality and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal_seeds)
+        metric.is_quality and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal_seeds)
     )
     refusal = ""
     if is_one_run:

@@ -15,7 +15,7 @@ from unrolled.bench.metric import (
 )
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
-    training_accuracy_score throughput accuracy/val"""
+    training_accuracy_score win_rate accuracy/val"""
 LOWER = "loss valid_loss val/loss Loss/test brier_score perplexity test_mae RMSE seconds memory_peak"
 
 
@@ -66,15 +66,15 @@ def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:
     assert len(KNOWN_DIRECTIONS) == len({name.lower() for name in KNOWN_DIRECTIONS})
 
 
-@pytest.mark.parametrize("name", ["time_series_mae", "memory_recall", "system_prompt_score", "latency"])
+@pytest.mark.parametrize("name", ["time_series_mae", "memory_recall", "system_prompt_score"])
 def test_a_kind_is_declared_and_never_guessed(name: str) -> None:
-    assert Metric(name, 0.1, "higher").is_declared_quality
+    assert Metric(name, 0.1, "higher").is_quality
     assert [Metric(name, 0.1, kind=kind).better for kind in ("time", "speed", "memory")] == [
         "lower",
         "higher",
         "lower",
     ]
-    assert not any(Metric(measured, 0.1).is_declared_quality for measured in COST_KINDS)
+    assert not any(Metric(measured, 0.1).is_quality for measured in COST_KINDS)
     speed = Metric("speed/train", 0.1)  # its name in MLflow
     assert (speed.kind, speed.better) == ("speed", "higher")
 
@@ -91,3 +91,11 @@ def test_an_unknown_kind_and_another_one_of_what_is_measured_are_refused(name: s
 def test_a_known_cost_is_nothing_that_equal_trials_repeat(name: str) -> None:
     assert is_known_cost(name)
     assert not is_known_cost(f"my_{name}"), "a name is known as a whole"
+
+
+def test_a_name_of_a_cost_needs_a_kind_which_may_be_quality() -> None:
+    for name in ("latency", "val/latency", "it_per_sec"):
+        with raises_bad_input(key=f"kind of {name}"):
+            Metric(name, 0.1, "higher")
+    assert Metric("latency", 0.1, kind="quality").is_quality
+    assert not Metric("latency", 0.1, kind="time").is_quality

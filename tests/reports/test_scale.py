@@ -103,8 +103,8 @@ def test_a_share_is_a_ratio_that_its_fall_undoes() -> None:
     assert "δ 50 %" in write_screen(comparison)
 
 
-@pytest.mark.parametrize("metric", ["tokens_per_second", "seconds"])
-def test_a_small_difference_is_bounded_in_its_own_direction(metric: str) -> None:
+@pytest.mark.parametrize(("metric", "kind"), [("tokens_per_second", "speed"), ("seconds", "time")])
+def test_a_small_difference_is_bounded_in_its_own_direction(metric: str, kind: str) -> None:
     ratios = {"a": 1.0, "low": 0.9, "high": 1.1, "same": 1.001}
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal((len(ratios), 20)))
     rows = [
@@ -113,7 +113,7 @@ def test_a_small_difference_is_bounded_in_its_own_direction(metric: str) -> None
         for seed in range(20)
     ]
     frame = pd.DataFrame(rows, columns=["arm", "seed", metric])
-    judged = Metric(metric, 25.0, ratio=True)
+    judged = Metric(metric, 25.0, ratio=True, kind=kind)
     comparison = compare_table(frame, Columns(("arm",), ("seed",), (judged,), "a"))
     text = "\n".join(write_lines(comparison))
     low, high = ("better", "worse") if judged.lower_is_better else ("worse", "better")

@@ -29,7 +29,7 @@ def test_a_mean_beyond_the_bound_of_an_earlier_look_is_told_apart() -> None:
 
 
 def test_a_delta_in_per_cent_is_the_fall_that_is_too_much() -> None:
-    speed = Metric("tokens_per_second", 25.0, "higher", ratio=True)
+    speed = Metric("tokens_per_second", 25.0, ratio=True, kind="speed")
     assert (
         make_row(Bound(metric=speed, pair_count=10, worse=25.0, upper=30.0, lower=23.0)).delta == "20 % lower"
     )
