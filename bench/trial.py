@@ -67,6 +67,8 @@ class Trial:
     """Fields that do not enter the identity, such as the path of a text: its content enters, as `data`."""
     later_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that were added later: one that is "" stays out of the identity, so that older results count."""
+    same_draw_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields after whose change the random draws are the same: how numbers are read, and threads."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
     task_settings: ClassVar[tuple[str, ...]] = ()

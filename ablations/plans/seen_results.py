@@ -69,9 +69,9 @@ def count_seen_pairs(
 ) -> dict[str, int]:
     """Return by arm the number of its seeds for which results of both the arm and its base were shown.
 
-    A result counts for every trial with its settings, data and seed, in any study and with any code: an edit
-    of the code does not make a result unseen. The A/A arm is left out: its check claims nothing. Arms without
-    such a seed are left out, too.
+    A result counts for every trial with its settings, data and seed, in any study, with any code and however
+    its metrics were read: neither an edit of the code nor another `value` makes a result unseen. The A/A arm
+    is left out: its check claims nothing. Arms without such a seed are left out, too.
     """
     contents = set(map(_encode_content, shown_trials))
     ids = {trial.id for trial in shown_trials} | {
@@ -151,5 +151,8 @@ def hash_judged_numbers(result: Result, plan: Plan) -> str:
 
 
 def _encode_content(trial: Trial) -> bytes:
-    """Return a trial's settings, seed and data, without its code."""
-    return canonical_json({**trial.declared_fields, "data": trial.data})
+    """Return a trial's settings, seed and data, without its code and `same_draw_fields`."""
+    declared = {
+        name: value for name, value in trial.declared_fields.items() if name not in trial.same_draw_fields
+    }
+    return canonical_json({**declared, "data": trial.data})

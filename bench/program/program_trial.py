@@ -59,6 +59,13 @@ class ProgramTrial(Trial):
         "study_folder",
         "checkout",
     )
+    same_draw_fields: ClassVar[tuple[str, ...]] = (
+        "metrics_source",
+        "rows_key",
+        "patterns",
+        "reduction",
+        "threads",
+    )
 
     run: str = ""
     function: str = ""

@@ -214,6 +214,23 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
     assert describe_seen_data(c).startswith(WARNING)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"reduction": {"accuracy": "mean 5"}}, {"patterns": {"accuracy": "a(?P<value>.*)"}}, {"threads": 2}],
+)
+def test_another_reading_of_the_numbers_makes_no_seen_seed_fresh(tmp_path, fields):
+    ledger = Ledger(tmp_path)
+    facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
+    first = make_program_results()
+    store_results(first, ledger, study_hash="first", **facts)
+    record_results(ledger, first)
+    others = {
+        arm: [replace(r, trial=replace(r.trial, **fields)) for r in results]
+        for arm, results in make_program_results(numbers="others").items()
+    }
+    assert store_results(others, ledger, study_hash="second", **facts).seen_pairs == {"b": 5}
+
+
 def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
     results = make_results(range(10))
     results["b"] = [change_trial(r, wd=0.5) for r in results["base"]]
