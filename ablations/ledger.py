@@ -19,7 +19,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,14 +105,19 @@ class Ledger:
     def record_result(self, result: Result) -> None:
         """Store a result durably, in place of an earlier one of the same trial.
 
-        A failure does not replace a result that is no failure. Raises BadInput if it cannot be written.
+        A failure does not replace a result that is no failure. In place of a failure, a result counts its
+        attempts, too: where equal trials differ, trying again may pick the good runs, and pages warn of it.
+        Raises BadInput if it cannot be written.
         """
         id = result.trial.id
-        fields = result.to_dict()
-        if result.status == "failed":
-            earlier_result = self.read_result(id)
-            if earlier_result and earlier_result.status != "failed":
+        if earlier_result := self._read_file(id, details=False):
+            if earlier_result.status != "failed" and result.status == "failed":
                 return
+            if earlier_result.started == result.started:  # the same result
+                result = replace(result, attempts=earlier_result.attempts)
+            elif earlier_result.status == "failed":
+                result = replace(result, attempts=result.attempts + earlier_result.attempts)
+        fields = result.to_dict()
         details = canonical_json({name: fields.pop(name) for name in DETAIL_FIELDS})
         digest = hashlib.sha256(details).hexdigest()
         sealed = seal({"format": RESULT_FORMAT, "result": fields, "details": digest})

@@ -282,7 +282,7 @@ class Result:
     status: str  # done | diverged | failed
     reason: str = ""
     cause: str = ""  # cause of a failure, if it is one of Cause
-    attempts: int = 1
+    attempts: int = 1  # number of attempts, with those of earlier results of the trial that failed
     run_token: str = ""  # of the run that measured it; "" unless a cost is judged. A pair needs equal tokens
     started: float = 0.0  # unix seconds
     attempt_seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import groupby
 
 from unrolled.bench.hardware.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.phrases import join_first, plural
 from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
@@ -35,6 +35,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     phrases += [describe_aa_check(arm) for arm in comparison.arms if fails_aa_check(arm)]
     phrases += [
         describe_warned_trials(comparison),
+        describe_repeated_attempts(comparison),
         describe_one_run_arms(comparison),
         describe_perfect_arms(comparison),
         describe_repeated_numbers(comparison),
@@ -59,6 +60,30 @@ def describe_warned_trials(comparison: Comparison) -> str:
         for (name, warning), number in warned.items()
     ]
     return join_first(phrases, MOST_ARMS)
+
+
+def describe_repeated_attempts(comparison: Comparison) -> str:
+    """Return which arms have results of trials that failed or were killed at first; "" for none.
+
+    A deterministic trial gives the same numbers at each attempt. Any other may fail in its bad runs, which
+    are then missing.
+    """
+    design = comparison.design
+    if not design.is_study or (design.repetition_differences == {} and not judges_cost(design.rules.metrics)):
+        return ""
+    counts = Counter(
+        arm.name
+        for arm in comparison.arms
+        for result in arm.counted_arm.finished_results
+        if result.attempts > 1
+    )
+    phrases = [f"{quote_name(name)} on {plural(count, design.noun)}" for name, count in counts.items()]
+    if not phrases:
+        return ""
+    return (
+        f"{join_first(phrases, MOST_ARMS)}: trained again after attempts that failed, which may have been "
+        "the bad runs, as equal trials differ"
+    )
 
 
 def describe_one_run_arms(comparison: Comparison) -> str:

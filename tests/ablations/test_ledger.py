@@ -97,12 +97,14 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
 
 
 @pytest.mark.parametrize("status", ["done", "diverged"])
-def test_a_failure_never_replaces_a_finished_training(ledger: Ledger, status: str) -> None:
-    finished = replace(steady(make_trial()), status=status)
-    failure = make_failed_result(make_trial(), "killed by signal 9")
-    for result in (failure, finished, failure):
+def test_a_failure_replaces_no_finished_training_which_counts_the_attempts_before(
+    ledger: Ledger, status: str
+) -> None:
+    finished = replace(steady(make_trial()), status=status, started=4.0)
+    failures = [make_failed_result(make_trial(), "exit code 1", started=float(i)) for i in (1, 2, 2, 5)]
+    for result in (*failures[:3], finished, finished, failures[3]):
         ledger.record_result(result)
-    assert ledger.read_result(make_trial().id) == finished
+    assert ledger.read_result(make_trial().id) == replace(finished, attempts=3)
 
 
 @pytest.mark.parametrize("renames", [0, 1])

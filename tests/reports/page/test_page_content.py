@@ -8,6 +8,7 @@ import pytest
 from tests.helpers.arms import break_trials, make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from tests.helpers.pages import read_arm_rows, read_page_text
+from tests.helpers.study_rules import change_rules
 from unrolled.bench.metric import Metric
 from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words.contrast_lines import write_claims
@@ -164,6 +165,27 @@ def test_a_baseline_whose_other_seeds_compute_the_same_fails_its_check():
     for metrics in ((loss,), (loss, time), (time, loss)):
         comparison = compare(design_arms((set_metrics(base, train_seconds=9.1), repeated), metrics=metrics))
         assert any("A/A check failed" in warning for warning in list_warnings(comparison)), metrics
+
+
+@pytest.mark.parametrize(
+    ("attempts", "differences", "kind", "is_told"),
+    [
+        (2, {"valid_loss": 0.01}, "quality", True),
+        (2, None, "quality", True),
+        (2, {}, "time", True),
+        (2, {}, "quality", False),
+        (1, {"valid_loss": 0.01}, "quality", False),
+    ],
+)
+def test_trials_that_may_be_the_good_ones_of_several_attempts_are_told(
+    attempts: int, differences: dict[str, float] | None, kind: str, is_told: bool
+) -> None:
+    base, arm = make_pair_design().arms
+    results = {s: replace(r, attempts=attempts if s < 3 else 1) for s, r in arm.results.items()}
+    design = design_arms((base, replace(arm, results=results)), repetition_differences=differences)
+    time = () if kind == "quality" else (Metric("seconds", 1.0),)
+    warnings = list_warnings(compare(change_rules(design, metrics=(*design.rules.metrics, *time))))
+    assert any("attempts" in warning and "b on 3 seeds" in warning for warning in warnings) is is_told
 
 
 def test_a_seed_that_diverges_does_not_hide_that_other_seeds_compute_the_same():
