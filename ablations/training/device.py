@@ -56,9 +56,9 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> DeviceChoi
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
-    if study.rules.judged_costs:
+    if costs := study.rules.judged_costs:
         slots = 1
-        reason += "; one trial at a time, as speed is judged"
+        reason += f"; one trial at a time, as a cost is judged ({', '.join(costs)})"
     # if NVML lists no GPU, a program may still have one, such as an instance of a divided GPU
     hides_gpus = trial.uses_torch or bool(is_requested or gpus or options.cluster)
     return DeviceChoice(device_type, reason, slots, gpus, hides_gpus)

@@ -1,6 +1,6 @@
 """The verdicts on contrasts: look by look for a study, on all rows at once for a table from elsewhere.
 
-A run that failed, or that lacks a partner, counts as the worst possible for a claim. Otherwise an arm would
+A run that failed, or that lacks a partner, counts as the worst pair seen for a claim. Otherwise an arm would
 look better if its bad runs crashed, or if its base lost good runs.
 """
 

@@ -57,7 +57,7 @@ class Contrast:
     seeds_without_partner: tuple[int, ...]  # seeds that only one side has
     arm_missing_count: int  # number of seeds that only the base has
     base_missing_count: int  # number of seeds that only the arm has
-    lost_count: int  # number of pairs without a result: each counts as the worst possible for a claim
+    lost_count: int  # number of pairs without a result: see `_bound_moments`
     differences: Mapping[int, float]  # differences of the converged pairs, by seed
     # lowest and highest possible difference of each pair that lacks rows, by seed
     bounds: Mapping[int, tuple[float, float]]
@@ -254,7 +254,7 @@ class Contrast:
         return float(mean_interval(lowest, alpha)[0]), float(mean_interval(highest, alpha)[1])
 
     def _bound_moments(self) -> tuple[Moments, Moments]:
-        """Return the moments if every lost pair had the lowest difference, and if it had the highest."""
+        """Return the moments if every lost pair had the lowest difference seen, and if it had the highest."""
         if not self._is_incomplete:
             of_all = moments(np.array([*self.differences.values()]))
             return of_all, of_all

@@ -99,7 +99,7 @@ def evaluate_looks(
     - `futility`: the chance to be decided below which a contrast is given up
 
     A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
-    the worst possible for a claim. A contrast that lost half of a look's seeds stays open, and the others go
+    the worst pair seen for a claim. A contrast that lost half of a look's seeds stays open, and the others go
     on without it. At each look the contrasts are judged by the other metrics, too: the p values of a metric
     are corrected together, apart from those of the first.
 

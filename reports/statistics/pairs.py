@@ -37,7 +37,7 @@ class JudgedScale:
 
 @dataclass(frozen=True)
 class LostPairs:
-    """The lost pairs and rows of a contrast: each counts as the worst possible for a claim."""
+    """The lost pairs and rows of a contrast: each counts as the worst pair seen for a claim."""
 
     count: int = 0  # number of pairs without a number on a side
     missing_row_counts: tuple[int, int] = (0, 0)  # number of rows that the arm lacks, and that its base lacks

@@ -166,7 +166,7 @@ def describe_lost(contrast: Contrast, sides: tuple[str, str] = ARM_SIDES) -> str
 def _describe_lost_pairs(contrast: Contrast) -> str:
     seeds = ", ".join(map(str, contrast.seeds_without_partner))
     phrases = {
-        f"{describe_lost(contrast)}, counted as the worst for the claim": contrast.lost_count,
+        f"{describe_lost(contrast)}, each counted as the worst pair for the claim": contrast.lost_count,
         f"without a partner: seed {seeds}": seeds,
     }
     return ", ".join(select_phrases(phrases))
@@ -262,12 +262,13 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
         return arm.reason_not_compared or "baseline"
     if not verdict:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(arm)
+    progress = _describe_progress(arm, verdict, comparison)  # of an ended contrast it has the reason
     remarks = {
         describe_divergence(verdict): contrast.omits_diverged,
         f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,
-        _describe_progress(arm, verdict, comparison): True,
-        f"open only because {SKEWED}": verdict.is_open_by_skewness,
-        TIED: explain_open(arm, comparison) == TIED,
+        progress: True,
+        f"open only because {SKEWED}": verdict.is_open_by_skewness and SKEWED not in progress,
+        TIED: explain_open(arm, comparison) == TIED and TIED not in progress,
         FAILED_UNEQUALLY: contrast.fails_unequally
         and not (verdict.makes_claim or verdict.state.has_ended or verdict.state.halt_reason),
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.is_provisional,

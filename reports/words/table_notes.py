@@ -45,8 +45,8 @@ ONLY_FIRST_LOOK = (
     "number of seeds, only the trials of its first look are compared."
 )
 LOST_RUNS_COUNT_AGAINST = (
-    "Runs that failed, or that lack a partner, are counted against each verdict: its direction and its size "
-    "would hold even with the worst values in their place."
+    "Runs that failed, or that lack a partner, are counted against each verdict: in the test of the mean "
+    "each has the largest difference seen against the verdict. A value worse than that could undo it."
 )
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
