@@ -14,6 +14,8 @@ from unrolled.bench.files.table_files import Row
 
 SIMILAR_LINES = 3  # lines that a failure quotes if a pattern matches no line
 LINE_LENGTH = 200  # characters of a quoted line
+_NOT_FINITE = re.compile(r"(?<![\w.])(nan|infinity|inf)(?![\w.])", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 
 class LinePatterns:
@@ -32,17 +34,19 @@ class LinePatterns:
     def match_line(self, line: str) -> list[Row]:
         """Return the values that the patterns match in a line, a row for each step.
 
-        A matched text that is no number stays text. A pattern that has not matched yet remembers the line if
-        it is among the SIMILAR_LINES lines that share most words with the pattern.
+        A matched text that is no number stays text. A pattern of digits matches nan, inf and infinity, too. A
+        pattern that has not matched yet remembers the line if it is among the SIMILAR_LINES lines that share
+        most words with the pattern.
         """
         rows: dict[str, dict[str, float | str]] = {}
         self._line_count += 1
+        finite_line = _NOT_FINITE.sub(lambda word: "0" * len(word[0]), line)
         for name, expression in self._expressions.items():
-            if match := expression.search(line):
+            if match := expression.search(line) or expression.search(finite_line):
                 self._similar.pop(name, None)
                 step = match.groupdict().get("step") or ""
                 row = rows.setdefault(step, {"step": _number_or_text(step)} if step else {})
-                row[name] = _number_or_text(match["value"])
+                row[name] = _number_or_text(line[slice(*match.span("value"))])
             elif name in self._similar and line.strip():
                 likeness = sum(word in line for word in self._words[name]) + bool(re.search(r"\d", line))
                 ranked = (likeness, self._line_count, line.strip()[:LINE_LENGTH])
@@ -84,9 +88,13 @@ def compile_pattern(metric: str, text: str) -> re.Pattern[str]:
 
 
 def _number_or_text(text: str) -> float | str:
-    """Return a text as a number if it is one, and else the text: "1,234.5" → 1234.5, "5%" → 5.0."""
+    """Return a text as a number if it is one, and else the text: "1,234.5" → 1234.5, "5%" → 5.0.
+
+    "0,5" stays text: a comma separates thousands.
+    """
+    number = text.rstrip("%")
     try:
-        return float(text.replace(",", "").rstrip("%"))
+        return float(number.replace(",", "") if _THOUSANDS.fullmatch(number) else number)
     except ValueError:
         return text
 

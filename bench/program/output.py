@@ -4,6 +4,7 @@ import glob
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,45 @@ from typing import Any
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files.file_formats import find_format
 from unrolled.bench.files.table_files import NO_NUMBER, Row, parse_row, read_rows
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.line_patterns import LinePatterns
 
 STEPS = "step", "epoch"  # columns that make a row a point of a curve
 LARGEST_STEP = 2**53  # a row with a larger step, or with NaN, is no point of a curve
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+
+
+@dataclass
+class MetricRows:
+    """The rows of one metric: those with a number, and those that name it without one.
+
+    Pandas and strict JSON write NaN as an empty cell or null, as they write a number that was not measured.
+    The two are told apart by the rows before. With a number in each row of its kind, and then in none, the
+    metric has become NaN. Rows of another kind, such as one of training losses that leaves the validation
+    loss empty, have numbers that no row with the metric has.
+    """
+
+    companions: set[str] = field(default_factory=set)  # numbers that rows with a number of it have, too
+    number_count: int = 0
+    empty_count: int = 0  # number of rows without a number after the last one with it
+    has_gaps: bool = False  # whether an empty row came before one with a number
+
+    def add_number(self, companions: set[str]) -> None:
+        """Add a row with a number, beside numbers of these names."""
+        self.companions |= companions
+        self.has_gaps |= self.empty_count > 0
+        self.number_count += 1
+        self.empty_count = 0
+
+    def add_empty(self, companions: set[str]) -> None:
+        """Add a row that names the metric without a number, beside numbers of these names."""
+        if companions <= self.companions:
+            self.empty_count += 1
+
+    @property
+    def ends_empty(self) -> bool:
+        """True if the last rows lack the number that each row before had, two or more of them."""
+        return self.empty_count > 0 and not self.has_gaps and self.number_count > 1
 
 
 @dataclass
@@ -30,6 +66,7 @@ class ReportedMetrics:
     settings: dict[str, Any] = field(default_factory=dict)  # settings that the program reports as used
     # metric → which text stood in place of a number
     not_numbers: dict[str, str] = field(default_factory=dict)
+    _rows: dict[str, MetricRows] = field(default_factory=lambda: defaultdict(MetricRows), init=False)
     _journal: Path | None = field(default=None, init=False, repr=False)
     _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # two threads read the two pipes
 
@@ -50,7 +87,14 @@ class ReportedMetrics:
             if (number := _number_of(value)) is not None
         }
         steps = [numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP]
+        empty_names = [
+            name for name, x in row.items() if x is None or (isinstance(x, str) and x in ("", *NO_NUMBER))
+        ]
         with self._lock:
+            for name in numbers:
+                self._rows[name].add_number(numbers.keys() - {name})
+            for name in self._rows.keys() & empty_names:
+                self._rows[name].add_empty({*numbers})
             if isinstance(row.get("settings"), Mapping):
                 self.settings |= row["settings"]
             if self._journal:
@@ -76,7 +120,14 @@ class ReportedMetrics:
     @property
     def unread_metrics(self) -> dict[str, Any]:
         """Metrics that could not be read, for the provenance: see `bench.trial.Result`."""
-        unread = {"not_numbers": self.not_numbers, "unmatched": self.patterns.similar_lines}
+        emptied = {
+            name: f"{name} has a number in {plural(rows.number_count, 'row')} and none in the last "
+            f"{rows.empty_count}: write nan if it diverged"
+            for name, rows in self._rows.items()
+            if rows.ends_empty
+        }
+        not_numbers = emptied | self.not_numbers
+        unread = {"not_numbers": not_numbers, "unmatched": self.patterns.similar_lines}
         return {name: metrics for name, metrics in unread.items() if metrics}
 
     def reduce_metric(self, metric: str, reduction: str) -> float:
@@ -149,8 +200,11 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _number_of(value: Any) -> float | None:
-    """Return a number, or that of an array or a tensor of one element; None for anything else, also text."""
-    if isinstance(value, str | bool):
+    """Return a number, or that of an array or a tensor of one element; None for anything else.
+
+    A text is no number, but for "NaN" and "inf", which strict JSON cannot write in another way.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and not _NOT_FINITE.fullmatch(value.strip())):
         return None
     try:
         return float(value)

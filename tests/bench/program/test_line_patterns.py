@@ -22,6 +22,10 @@ MAKEMORE = r"step (?P<step>\d+) train loss: \S+ test loss: (?P<value>\S+)"
         (r"\((?P<value>[\d.]+%)\)", "Accuracy: 9912/10000 (99.1%)", {"loss": 99.1}),
         (r"Average loss: (?P<value>[\d,.]+)", "Average loss: 1,234.5", {"loss": 1234.5}),
         (r"loss (?P<value>\S+)", "loss oops", {"loss": "oops"}),
+        (r"loss (?P<value>[\d.]+)", "loss nan", {"loss": pytest.approx(float("nan"), nan_ok=True)}),
+        (r"loss (?P<value>-?[\d.e+]+)", "grad NaN loss -inf", {"loss": float("-inf")}),
+        (r"grad \S+ loss (?P<value>[\d.]+)", "grad inf loss 0.5", {"loss": 0.5}),
+        (r"loss (?P<value>\S+)", "loss 0,9981", {"loss": "0,9981"}),
     ],
 )
 def test_a_pattern_finds_a_number_and_its_step(pattern: str, line: str, row: dict[str, float]) -> None:

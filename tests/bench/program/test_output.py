@@ -73,6 +73,42 @@ def test_a_mean_that_is_no_number_is_nan(ends: list[float]) -> None:
     assert math.isnan(metrics.reduce_metric("loss", "mean 3"))
 
 
+LOSSES = [{"epoch": i, "loss": 1.0 / (i + 1), "acc": 0.5} for i in range(3)]
+TRAIN = {"epoch": 3, "train_loss": 0.5, "loss": None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "emptied"),
+    [
+        ([*LOSSES, {"epoch": 3, "loss": None, "acc": 0.1}], True),
+        ([*LOSSES, {"epoch": 3, "loss": "", "acc": ""}, {"epoch": 4, "loss": "", "acc": 0.1}], True),
+        ([TRAIN, *LOSSES, TRAIN], False),
+        ([*LOSSES, {"epoch": 3, "acc": 0.5}], False),
+        ([*LOSSES[:1], {"epoch": 1, "loss": None}, *LOSSES[2:], {"epoch": 3, "loss": None}], False),
+        ([*LOSSES[:1], {"epoch": 1, "loss": None}], False),
+        ([*LOSSES, {"epoch": 3, "loss": None}, {"epoch": 4, "loss": 0.1}], False),
+        ([*LOSSES, {"test_acc": 0.9, "loss": ""}], False),
+        ([*LOSSES, {"epoch": 3, "loss": "NaN"}], False),
+    ],
+    ids=[
+        "null", "empty cells", "rows of training", "another key", "each second epoch", "once at first",
+        "a gap", "a last row of the test", "NaN as text",
+    ],
+)  # fmt: skip
+def test_numbers_that_end_in_empty_cells_are_no_last_value(
+    rows: list[dict[str, object]], emptied: bool
+) -> None:
+    """Pandas writes NaN so: a run that diverged had the loss of the epoch before."""
+    assert ("loss" in report_rows(*rows).unread_metrics.get("not_numbers", {})) is emptied
+
+
+def test_nan_and_infinity_may_be_written_as_text() -> None:
+    metrics = report_rows({"loss": "NaN", "score": "-inf", "name": "nancy", "note": "Infinity"})
+    assert math.isnan(metrics.last["loss"])
+    assert (metrics.last["score"], metrics.last["note"]) == (-math.inf, math.inf)
+    assert "name" not in metrics.last
+
+
 def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> None:
     rows = tmp_path / "rows"
     rows.write_text('{"step": 1, "loss": 3}\n{"step": 2, "lo')
