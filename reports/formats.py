@@ -11,6 +11,7 @@ from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.statistics.seed_values import Interval
 
 MINUS = "−"
+_SMALLEST_POWER = 1e15  # from here on a number is written as a power of ten: "5e+29"
 _SIGNS = {True: "+", False: "-"}  # of a format: "-" writes only the sign of negative numbers
 
 
@@ -50,7 +51,8 @@ def format_number(value: float | None, decimals: int = 4, *, sign: bool = False)
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:{_SIGNS[sign]}.{decimals}f}"
+    notation = f".{decimals}f" if abs(value) < _SMALLEST_POWER else ".3g"
+    text = f"{value:{_SIGNS[sign]}{notation}}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)

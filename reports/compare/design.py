@@ -202,7 +202,7 @@ class ArmRemark(StrEnum):
     NO_BASE_RESULTS = "not compared: what it is compared with has no results yet"
     OTHER_TASK = "another task"
     DEAD = "dead toggle: the weights equal those of the arm that it is compared with"
-    NO_SHARED_SEED = "no result on a seed of the arm that it is compared with"
+    NO_SHARED_SEED = "no pair with the arm that it is compared with"
     BLOCKED = "open"
 
 

@@ -1,5 +1,6 @@
 """Warnings of a page: trials, arms and pairs that make verdicts doubtful."""
 
+import math
 from collections import Counter
 from itertools import groupby
 
@@ -36,6 +37,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     phrases += [
         describe_warned_trials(comparison),
         describe_repeated_attempts(comparison),
+        *(describe_lost_ratios(view) for view in comparison.views),
         describe_one_run_arms(comparison),
         describe_perfect_arms(comparison),
         describe_repeated_numbers(comparison),
@@ -83,6 +85,25 @@ def describe_repeated_attempts(comparison: Comparison) -> str:
     return (
         f"{join_first(phrases, MOST_ARMS)}: trained again after attempts that failed, which may have been "
         "the bad runs, as equal trials differ"
+    )
+
+
+def describe_lost_ratios(view: Comparison) -> str:
+    """Return which arms have values of 0 or less, where a δ in per cent asks for ratios; "" for none."""
+    if not view.metric.ratio:
+        return ""
+    counts = Counter(
+        arm.name
+        for arm in view.arms
+        for result in arm.counted_arm.finished_results
+        if result.metrics.get(view.metric.name, math.inf) <= 0
+    )
+    phrases = [f"{quote_name(name)} on {plural(count, view.design.noun)}" for name, count in counts.items()]
+    if not phrases:
+        return ""
+    return (
+        f"a {view.scale.title} of 0 or less has no ratio, and counts as lost "
+        f"({join_first(phrases, MOST_ARMS)}); a δ in the metric's unit needs none"
     )
 
 

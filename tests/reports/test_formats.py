@@ -30,6 +30,7 @@ def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
         "0.0000",
     ]
     assert [format_number(None), format_number(float("nan")), format_number(float("inf"))] == ["–", "–", "∞"]
+    assert [format_number(-5e29, 2), format_number(1e15, sign=True)] == ["−5e+29", "+1e+15"]
     assert format_interval(Interval(-1, 2, 0.95), 1) == "[−1.0, 2.0]"
     assert [format_p(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
     assert format_count(37598) == "37\u202f598"

@@ -188,6 +188,17 @@ def test_trials_that_may_be_the_good_ones_of_several_attempts_are_told(
     assert any("attempts" in warning and "b on 3 seeds" in warning for warning in warnings) is is_told
 
 
+@pytest.mark.parametrize(("lowest", "is_told"), [(0.0, True), (-1.0, True), (0.1, False)])
+def test_values_without_a_ratio_are_told_where_delta_is_in_per_cent(lowest: float, is_told: bool) -> None:
+    base, arm = make_pair_design().arms
+    seconds = {seed: max(lowest, 0.0) if seed < 2 else 1.0 + seed for seed in range(10)}
+    seconds[0] = lowest
+    arm = set_metrics(arm, seconds=seconds)
+    metrics = (Metric("valid_loss", 0.05), Metric("seconds", 5.0, ratio=True))
+    warnings = list_warnings(compare(design_arms((set_metrics(base, seconds=2.0), arm), metrics=metrics)))
+    assert any("no ratio" in warning and "b on 2 seeds" in warning for warning in warnings) is is_told
+
+
 def test_a_seed_that_diverges_does_not_hide_that_other_seeds_compute_the_same():
     """ "A/A check passed", though nine pairs of ten were equal and the tenth diverged on both sides."""
     base = break_trials(make_arm("base", 0.0), diverged=(3,))
