@@ -177,7 +177,7 @@ def _judge_after_looks(
     as the reason why it is open.
     """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
-    of_claims = ContrastState(has_ended=has_ended)
+    of_claims = ContrastState(has_ended=has_ended, joint_rule=evidence.design.rules.stopping_rule)
     of_open = replace(of_claims, halt_reason=fault)
     return {
         name: {

@@ -57,6 +57,7 @@ class ContrastState:
 
     has_contrast: bool = True  # False for an arm that has no contrast to decide, such as the baseline
     has_ended: bool = False  # whether the study's first metric decided it, or its gate or proposal has ended
+    joint_rule: StoppingRule | None = None  # of a gate or a proposal, which ends its contrasts together
     # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
     halt_reason: str = ""
     is_futile: bool = False  # whether it is unlikely to be decided by the last look

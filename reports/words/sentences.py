@@ -86,7 +86,9 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     if verdict.state.has_ended and verdict.makes_claim:
         return f"decided at {seeds}"
     if verdict.state.has_ended:
-        return f"open at {seeds}, where {first_metric} was decided"
+        # a gate or a proposal ends by a rule of its own, whether the first metric is decided or not
+        place = "" if verdict.state.joint_rule else f", where {first_metric} was decided"
+        return f"open at {seeds}{place}"
     if contrast.look.is_last:  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
     return f"{_name_open_part(verdict, first_metric)}open after {seeds}"
@@ -100,7 +102,8 @@ def _name_open_part(verdict: Verdict, first_metric: str) -> str:
         StoppingRule.GATE: "the gate is ",
         StoppingRule.PROPOSAL: "the proposal is ",
     }
-    return subjects[verdict.stopping_rule] if verdict.makes_claim else ""
+    rule = verdict.state.joint_rule or verdict.stopping_rule
+    return subjects[rule] if verdict.makes_claim else ""
 
 
 def _describe_effect(verdict: Verdict, scale: Scale) -> str:
@@ -298,9 +301,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.has_constant_difference and not (contrast.estimate or contrast.omits_diverged):
         return TIED
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pair_count, noun)}"
-    if (
-        not verdict.state.has_ended or comparison.gate or comparison.proposal
-    ):  # these end by a rule of their own
+    if verdict.state.joint_rule or not verdict.state.has_ended:
         return reason
     return f"{reason}, where {_name_deciding_metric(comparison)} was decided"
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.contrasts import SPREAD, judge_alone, make_contrast, make_diverging
-from tests.helpers.designs import compare, make_looked_design
+from tests.helpers.designs import BOTH, compare, design_arms, make_looked_design
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted
@@ -96,6 +97,25 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     assert arm.state.has_ended
     assert arm.verdict.kind == "open"
     assert describe_remarks(arm, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
+
+
+@pytest.mark.parametrize("rule", [StoppingRule.GATE, StoppingRule.PROPOSAL])
+def test_no_sentence_says_that_a_metric_ended_a_contrast_which_its_gate_or_proposal_ended(
+    rule: StoppingRule,
+) -> None:
+    arms = (make_arm("base", 0.0, seeds=20), make_arm("head", -0.06, 0.1, seeds=20, settings={"clip": 4.0}))
+    looks = {"seeds": tuple(range(20)), "looks": (10, 20), "metrics": BOTH}
+    comparison = compare(design_arms(arms, study="joint", stopping_rule=rule, **looks))
+    for view in comparison.views:
+        head = view.arms[1]
+        assert head.state.has_ended
+        assert head.verdict.kind == "open"
+        sentences = (
+            describe_verdict(head.verdict, "head", "base", view.scale),
+            describe_remarks(head, view),
+            explain_open(head, view),
+        )
+        assert not any("was decided" in sentence for sentence in sentences)
 
 
 def test_an_open_arm_whose_every_pair_is_equal_has_a_reason_of_its_own():
