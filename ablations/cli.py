@@ -25,7 +25,7 @@ from unrolled.ablations.options import (
 )
 from unrolled.ablations.usage_errors import explain_usage, shorten_line
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files.file_formats import FORMATS
+from unrolled.bench.formats.file_formats import FORMATS
 
 app = App(
     name="unrolled",

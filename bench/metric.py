@@ -152,7 +152,7 @@ class Metric:
     @property
     def is_structural(self) -> bool:
         """True if it follows from the settings alone, as a number of parameters does."""
-        return not _STRUCTURAL.isdisjoint(_list_known_names(self.name))
+        return not _STRUCTURAL.isdisjoint(_normalize_name(self.name))
 
     @property
     def highest(self) -> float:
@@ -160,14 +160,14 @@ class Metric:
 
         It is 1, or 100 if δ is 1 or more: an accuracy with a δ of 2 is in per cent.
         """
-        if self.ratio or not SHARES & {*_list_known_names(self.name)}:
+        if self.ratio or not SHARES & {*_normalize_name(self.name)}:
             return math.inf
         return 1.0 if self.delta < 1 else 100.0
 
     def are_best(self, values: Iterable[float]) -> bool:
         """Return True if all values are a share's best: 0 of errors, 1 or 100 % of hits."""
         shares = SHARES | {"r2", "r2_score", "wer", "cer"}
-        if self.ratio or not shares & {*_list_known_names(self.name)}:
+        if self.ratio or not shares & {*_normalize_name(self.name)}:
             return False
         levels = {*values}
         return levels == {0.0} if self.lower_is_better else levels in ({1.0}, {100.0})
@@ -193,7 +193,7 @@ def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
 
 def is_known_cost(name: str) -> bool:
     """Return True for a cost, which is known by its kind or its name, such as "latency"."""
-    return find_kind(name) != "quality" or not _COST_NAMES.isdisjoint(_list_known_names(name))
+    return find_kind(name) != "quality" or not _COST_NAMES.isdisjoint(_normalize_name(name))
 
 
 def find_direction(name: str) -> Better:
@@ -202,7 +202,7 @@ def find_direction(name: str) -> Better:
     Case is ignored, `/`, `-`, `.` and a space are the same as `_`, and the name of a split may come first or
     last: `val/F1` is f1, `Loss/test` is a loss. Raises BadInput for a name that is not known.
     """
-    full_name, base_name = _list_known_names(name)
+    full_name, base_name = _normalize_name(name)
     better = KNOWN_DIRECTIONS.get(full_name) or KNOWN_DIRECTIONS.get(base_name)
     if better is None:
         rule = "whether higher or lower is better is not known of this name"
@@ -213,7 +213,7 @@ def find_direction(name: str) -> Better:
     return better
 
 
-def _list_known_names(name: str) -> tuple[str, str]:
+def _normalize_name(name: str) -> tuple[str, str]:
     """Return a name as known names are written, and the same without the name of a split."""
     full_name = re.sub("[/. -]", "_", name.lower())
     return full_name, _SPLIT.sub("", full_name, count=1)

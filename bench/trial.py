@@ -181,7 +181,7 @@ class Trial:
         settings = self.flat_settings()
         return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
-    def apply_judged_metrics(self, result: "Result", metrics: Sequence[str]) -> "Result":
+    def decide_status(self, result: "Result", metrics: Sequence[str]) -> "Result":
         """Return the result with the status by these judged metrics: failed, say, if one is missing.
 
         `Plan.make_result_in_study` decides the status in a study, by this and by how time was measured.

@@ -14,7 +14,7 @@ from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sour
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.files.file_formats import FORMATS
+from unrolled.bench.formats.file_formats import FORMATS
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.page.exports import write_screen
 

@@ -10,7 +10,7 @@ from unrolled.ablations.mlflow.database import find_tracking_uri, translate_erro
 from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.publishing.plan_comparison import compare_plan
-from unrolled.ablations.publishing.plan_page import collect_report_parts, read_page_results, render_page
+from unrolled.ablations.publishing.plan_page import make_mlflow_report, read_page_results, render_page
 from unrolled.bench.phrases import make_visible
 
 
@@ -34,6 +34,6 @@ def sync(studies: Sequence[str], folder: Path) -> int:
                 written = sum(runs.write_trial(arm, result) for arm, result in trials)
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, Path(pages))
-                runs.publish_report(*collect_report_parts(page, plan, comparison))
+                runs.publish_report(*make_mlflow_report(page, plan, comparison))
         print(f"{make_visible(plan.study_name)}: {written} written, {len(results) - written} there already")
     return 0

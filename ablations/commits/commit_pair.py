@@ -10,8 +10,8 @@ from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.git.repository import LINK, Commit, Repository, TreeEntry
-from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.template import split_template
+from unrolled.bench.sources.file_selection import match_names
 
 STUDY_FILE = "unrolled.toml"
 """The file of the study of a gate, an audit or a chain by default, at the top of the repository."""

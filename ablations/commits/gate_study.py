@@ -34,7 +34,7 @@ from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.git.repository import FETCH, Commit, Repository
-from unrolled.bench.program.file_selection import is_code
+from unrolled.bench.sources.file_selection import is_code
 from unrolled.bench.study_rules import StoppingRule
 
 BASE = "base"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from unrolled.ablations.drafting.script_flags import read_name
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files.file_formats import MLFLOW
+from unrolled.bench.formats.file_formats import MLFLOW
 from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_known_cost
 from unrolled.bench.table_columns import STUDY_COLUMNS
 

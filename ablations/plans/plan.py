@@ -61,7 +61,7 @@ ArmPair = tuple[PlannedArm, PlannedArm]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declaration:
+class PlanDeclaration:
     """An earlier plan of a study: when it was declared, its trials, and the pairs with results by then."""
 
     study_hash: str
@@ -131,7 +131,7 @@ class Plan:
 
     A key has the `settings_hash` of both sides, a line each.
     """
-    earlier_plans: tuple[Declaration, ...] = ()
+    earlier_plans: tuple[PlanDeclaration, ...] = ()
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
@@ -171,7 +171,7 @@ class Plan:
         """
         if name := self._commit_names.get(result.trial.id):
             result = replace(result, trial=result.trial.rename_commit(name))
-        result = result.trial.apply_judged_metrics(result, self.rules.metric_names)
+        result = result.trial.decide_status(result, self.rules.metric_names)
         if result.is_done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
             result = replace(result, status="failed", reason=f"{reason}; --retry trains it anew")
@@ -210,7 +210,7 @@ class Plan:
         - True, with `retry`, if the judged time is the time of a resumed training.
         - False if the training ended without a judged metric, as another training would lack it, too.
         """
-        checked = stored.trial.apply_judged_metrics(stored, self.rules.metric_names)
+        checked = stored.trial.decide_status(stored, self.rules.metric_names)
         if stored.status == "failed":
             return checked.status == "failed"
         return retry and checked.is_done and self._has_partial_time(stored)

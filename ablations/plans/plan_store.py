@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explain_misread, list_folder, read_bytes, seal, unseal
-from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm, list_first_trials
+from unrolled.ablations.plans.plan import Plan, PlanDeclaration, PlannedArm, list_first_trials
 from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
     find_seen_contrasts,
@@ -143,14 +143,14 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     )
 
 
-def _list_declarations(stored_plan: Plan) -> list[Declaration]:
+def _list_declarations(stored_plan: Plan) -> list[PlanDeclaration]:
     """Return the declarations of a study by its stored plan, oldest first; the last is of the plan itself.
 
     A plan that its first trials stopped is left out: its trials were not shown.
     """
     if stored_plan.stop_reason:
         return [*stored_plan.earlier_plans]
-    declaration = Declaration(
+    declaration = PlanDeclaration(
         study_hash=stored_plan.study_hash,
         declared_at=stored_plan.declared_at,
         trial_ids=tuple(stored_plan.ids),
@@ -159,7 +159,7 @@ def _list_declarations(stored_plan: Plan) -> list[Declaration]:
     return [*stored_plan.earlier_plans, declaration]
 
 
-def _date_back(plan: Plan, declaration: Declaration) -> Plan:
+def _date_back(plan: Plan, declaration: PlanDeclaration) -> Plan:
     """Return the plan as it was declared first: with that date, and what was there before it."""
     verdicts_until_then = {
         arm: tuple(verdict for verdict in verdicts if verdict.declared_at < declaration.declared_at)

@@ -42,7 +42,7 @@ def render_page(comparison: "Comparison", out: Path) -> Path:
     return page
 
 
-def collect_report_parts(
+def make_mlflow_report(
     page: Path, plan: Plan, comparison: "Comparison"
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""

@@ -12,7 +12,7 @@ from unrolled.ablations.study.study_errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
-from unrolled.bench.files.file_formats import MLFLOW, find_format
+from unrolled.bench.formats.file_formats import MLFLOW, find_format
 from unrolled.bench.git.checkout import Checkout
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.phrases import plural

@@ -16,9 +16,9 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.ablations.study.arms import AA_OFFSET
 from unrolled.bench.errors import require
-from unrolled.bench.files.file_formats import FORMATS, find_format
 from unrolled.bench.files.regular_files import explain_unread_file
-from unrolled.bench.files.table_files import read_rows
+from unrolled.bench.formats.file_formats import FORMATS, find_format
+from unrolled.bench.formats.table_files import read_rows
 from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, STANDING
 from unrolled.reports.foreign.columns import STATUS

@@ -23,7 +23,7 @@ from unrolled.ablations.plans.plan import Plan, awaits_repetition
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.publishing.plan_page import (
-    collect_report_parts,
+    make_mlflow_report,
     prepare_folder,
     read_page_results,
     render_page,
@@ -263,5 +263,5 @@ def _publish_results(
     writer.write_missing((arm_names[id], result) for id in results if (result := ledger.read_result(id)))
     comparison = compare_plan(plan, results)
     page = render_page(comparison, out)
-    writer.publish_report(*collect_report_parts(page, plan, comparison))
+    writer.publish_report(*make_mlflow_report(page, plan, comparison))
     return comparison, results

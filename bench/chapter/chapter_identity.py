@@ -144,7 +144,7 @@ def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ())
     model_files = {
         f"chapter/models/{Path(file).name}"
         for part in find_plugin_sources(model, penalties)
-        for file in part.families
+        for file in part.zoo_files
     }
     model_files.add("chapter/plugins.py" if spec.file else f"{module}.py")
     return [*SHARED, *sorted(model_files), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]

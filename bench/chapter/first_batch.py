@@ -256,8 +256,8 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
     cure = "forget all of the state there, drop nothing out and draw no random numbers"
     rule = "answers differently after reset() in evaluation"
     require(torch.equal(first_logits, repeated_logits), rule, cure=cure)
-    halve, changed_half = (logits[:, :half] for logits in (first_logits, changed_logits))
-    is_causal = first_logits.dim() < 3 or torch.allclose(halve, changed_half, rtol=1e-3, atol=1e-5)
+    first_half, changed_half = (logits[:, :half] for logits in (first_logits, changed_logits))
+    is_causal = first_logits.dim() < 3 or torch.allclose(first_half, changed_half, rtol=1e-3, atol=1e-5)
     require(
         is_causal,
         "looks ahead: its answer to a word changes with the words after it",

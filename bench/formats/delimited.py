@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from unrolled.bench.files.table_files import NO_NUMBER, Format, Row
+from unrolled.bench.formats.table_files import NO_NUMBER, Format, Row
 
 _TRUTHS = {word: word.lower() == "true" for word in ("True", "true", "TRUE", "False", "false", "FALSE")}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from unrolled.bench.files.table_files import Format, Row, parse_row
+from unrolled.bench.formats.table_files import Format, Row, parse_row
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:

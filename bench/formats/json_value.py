@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from unrolled.bench.files.table_files import Format, Row
+from unrolled.bench.formats.table_files import Format, Row
 
 
 def read_json(path: Path, rows_key: str = "") -> list[Row]:

@@ -4,7 +4,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from unrolled.bench.errors import require
-from unrolled.bench.files.table_files import Format, Row
+from unrolled.bench.formats.table_files import Format, Row
 
 
 def read_mlflow(folder: Path) -> list[Row]:

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from unrolled.bench.files.table_files import Format, Row
+from unrolled.bench.formats.table_files import Format, Row
 
 
 def read_parquet(path: Path) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unrolled.bench.files.table_files import Format, Row
+from unrolled.bench.formats.table_files import Format, Row
 
 
 def read_tensorboard(path: Path) -> list[Row]:

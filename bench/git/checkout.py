@@ -31,7 +31,7 @@ from unrolled.bench.git.repository import (
     is_pointer,
 )
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
-from unrolled.bench.program.file_selection import match_files
+from unrolled.bench.sources.file_selection import match_files
 
 MODULE_SUFFIXES = (".py", ".pth", ".pyc", ".pyd", ".so")
 """Suffixes of files that Python would import."""

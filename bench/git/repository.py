@@ -17,7 +17,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.files.atomic_files import make_folder
 from unrolled.bench.git.git_command import run_git
-from unrolled.bench.program.file_selection import Exclusions
+from unrolled.bench.sources.file_selection import Exclusions
 
 WORK_TREE = "worktree"
 """The name of the files as they are now: those that git tracks, and untracked ones that it does not ignore.

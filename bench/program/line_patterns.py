@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files.table_files import Row
+from unrolled.bench.formats.table_files import Row
 
 SIMILAR_LINES = 3  # lines that a failure quotes if a pattern matches no line
 LINE_LENGTH = 200  # characters of a quoted line

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from unrolled.bench.files.table_files import parse_row
+from unrolled.bench.formats.table_files import parse_row
 from unrolled.bench.program.output import ReportedMetrics
 
 LINE_BYTES = 1 << 20  # a longer line is read as several lines, which may not be rows of numbers

@@ -13,8 +13,8 @@ from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files.file_formats import find_format
-from unrolled.bench.files.table_files import NO_NUMBER, Row, parse_row, read_rows
+from unrolled.bench.formats.file_formats import find_format
+from unrolled.bench.formats.table_files import NO_NUMBER, Row, parse_row, read_rows
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.line_patterns import LinePatterns
 

@@ -17,14 +17,13 @@ from typing import Any
 
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files.file_formats import MLFLOW
+from unrolled.bench.formats.file_formats import MLFLOW
 from unrolled.bench.formats.mlflow_store import read_mlflow
 from unrolled.bench.git.git_command import HOOK_VARIABLES
 from unrolled.bench.hardware import machine
 from unrolled.bench.hardware.devices import list_visible_gpus
 from unrolled.bench.hardware.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
-from unrolled.bench.program.file_selection import Exclusions
 from unrolled.bench.program.identity.program_identity import HASHED_FILES
 from unrolled.bench.program.import_report import (
     FOLDER_VARIABLES,
@@ -38,6 +37,7 @@ from unrolled.bench.program.output import ReportedMetrics, read_metrics_files
 from unrolled.bench.program.program_trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
+from unrolled.bench.sources.file_selection import Exclusions
 from unrolled.bench.sources.identity import record_sources
 from unrolled.bench.trial import Cause, Result, make_failed_result
 

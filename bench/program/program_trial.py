@@ -143,7 +143,7 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def apply_judged_metrics(self, result: Result, metrics: Sequence[str]) -> Result:
+    def decide_status(self, result: Result, metrics: Sequence[str]) -> Result:
         """Return the result with the status that these judged metrics give it.
 
         It has diverged if one of them is not finite, or beyond LARGEST_FINITE, even if the program failed. It

@@ -34,7 +34,7 @@ class Sources:
     """Files and packages that decide a module's numbers, besides the files that every trial needs."""
 
     files: tuple[str, ...] = ()  # the module, the user's modules that it imports, and its data files
-    families: tuple[str, ...] = ()  # files of the zoo that a plug-in builds on
+    zoo_files: tuple[str, ...] = ()  # files of the zoo that a plug-in builds on
     packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 
 
@@ -47,7 +47,7 @@ def find_sources(
     """
     module_file = Path(str(module.__file__))
     files = {module_file, *declared}
-    families: set[Path] = set()
+    used_zoo_files: set[Path] = set()
     packages: set[str] = set()
     queue = [(module_file, module.__package__ or "")]
     while queue:
@@ -59,7 +59,7 @@ def find_sources(
             path = origin[0]
             if top == "unrolled":
                 if path in zoo_files:
-                    families.add(path)
+                    used_zoo_files.add(path)
             elif not _is_installed(path):
                 if path not in files:
                     files.add(path)
@@ -70,7 +70,7 @@ def find_sources(
     distributions = metadata.packages_distributions() if packages else {}
     return Sources(
         files=tuple(sorted(map(str, files))),
-        families=tuple(sorted(map(str, families))),
+        zoo_files=tuple(sorted(map(str, used_zoo_files))),
         packages=tuple(sorted({distributions[top][0] for top in packages if top in distributions})),
     )
 

@@ -83,7 +83,7 @@ class ComparedArm:
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
     state: ContrastState = NO_CONTRAST  # that of its verdict, also before its contrast has results
-    is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
+    is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_arms`
     repeats_baseline: bool = False  # of an A/A check: whether its seeds computed the same as the baseline's
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 

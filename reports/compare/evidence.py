@@ -8,7 +8,7 @@ from typing import Any
 from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_rules import find_base
 from unrolled.reports.compare.design import Design, JudgedValues, Statuses
-from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
+from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_arms
 from unrolled.reports.statistics.seed_values import SidePair, select_seeds
 
 
@@ -22,7 +22,7 @@ class Evidence:
     statuses: Statuses  # of all rows that ended
     judged_values: JudgedValues  # by the metrics of the design at least
     design: Design
-    one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_seeds`
+    one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_arms`
 
     def drop_copies(self) -> "Evidence":
         """Return the evidence without copies: an arm that is one run keeps the seed of this run."""
@@ -116,5 +116,5 @@ def make_evidence(
 
     `copied_seeds` has the arms that are known to be one run, each with the seed of this run.
     """
-    one_run_seeds = find_one_run_seeds(statuses, judged_values, design)
+    one_run_seeds = find_one_run_arms(statuses, judged_values, design)
     return Evidence(statuses, judged_values, design, {**one_run_seeds, **copied_seeds})

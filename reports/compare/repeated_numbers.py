@@ -42,7 +42,7 @@ def _find_arms_with_few_numbers(table: pd.DataFrame, qualities: Sequence[str]) -
     of one quality repeat: if those of any are too many, the arm is returned. Two sorts of numbers repeat in
     ways that no smooth law has, and do not count as repeats: the best and the worst number of the table, as
     many runs may reach a limit, and ratios of few items, such as 2/7 of a sentence's words. Arms with one
-    number in all rows are not returned: see `find_one_run_seeds`.
+    number in all rows are not returned: see `find_one_run_arms`.
     """
     numbers = pd.DataFrame({name: read_numbers(table, name) for name in qualities})
     numbers = numbers.where(np.isfinite(numbers)).dropna()

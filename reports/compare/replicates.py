@@ -114,7 +114,7 @@ def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
     return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
 
 
-def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design) -> dict[str, Any]:
+def find_one_run_arms(statuses: Statuses, values: JudgedValues, design: Design) -> dict[str, Any]:
     """Return the arms that are one run, each with the seed of this run.
 
     Such an arm ignores its seed, and has one value on all seeds, by every judged metric. Clocks and known
@@ -179,7 +179,7 @@ def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design)
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
-    """Return the largest range of one value: see `find_one_run_seeds`. `widest` is an arm's widest spread."""
+    """Return the largest range of one value: see `find_one_run_arms`. `widest` is an arm's widest spread."""
     size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
     if not design.is_study:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))

@@ -138,9 +138,9 @@ def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
     near = [arm for arm in comparison.arms if arm.index in means and means[arm.index] in inner]
     values = [x for arm in near for x in arm.summary.values.values() if x in outer]
-    base = means[near[0].index]
-    low = min([*values, base - 2 * zone])
-    high = max([*values, base + 2 * zone])
+    anchor = means[near[0].index]
+    low = min([*values, anchor - 2 * zone])
+    high = max([*values, anchor + 2 * zone])
     for mark in marks.values():
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low = min(low, mark)

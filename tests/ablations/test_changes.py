@@ -101,7 +101,7 @@ PAIRS = '''"""Files of lines such as loss=0.5, .pairs, which are one row."""
 
 from pathlib import Path
 
-from unrolled.bench.files.table_files import Format, Row
+from unrolled.bench.formats.table_files import Format, Row
 
 
 def read_pairs(path: Path) -> list[Row]:
@@ -114,11 +114,11 @@ PAIRS = Format(read_pairs)
 '''
 FORMAT = [  # of which PAIRS is a file
     (
-        "bench/files/file_formats.py",
+        "bench/formats/file_formats.py",
         "from unrolled.bench.formats.parquet import",
         "from unrolled.bench.formats.pairs import PAIRS\nfrom unrolled.bench.formats.parquet import",
     ),
-    ("bench/files/file_formats.py", '    ".parquet": ', '    ".pairs": PAIRS,\n    ".parquet": '),
+    ("bench/formats/file_formats.py", '    ".parquet": ', '    ".pairs": PAIRS,\n    ".parquet": '),
 ]
 FIGURE = [
     (

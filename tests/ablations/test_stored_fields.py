@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from unrolled.ablations.commits.chain.chain_record import CandidateContent, Chain, Proposal
-from unrolled.ablations.plans.plan import Declaration, EarlierVerdict, Plan, PlannedArm
+from unrolled.ablations.plans.plan import EarlierVerdict, Plan, PlanDeclaration, PlannedArm
 from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.trial import RESULT_FORMAT, Result
 
@@ -27,7 +27,7 @@ NAMES = {
         name changes question note exploratory against may_be_identical seed_offset other_names
         model title trial_ids trial_fields settings_hash commit
     """,
-    Declaration: """
+    PlanDeclaration: """
         study_hash declared_at trial_ids seen_pairs
     """,
     EarlierVerdict: """

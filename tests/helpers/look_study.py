@@ -68,10 +68,7 @@ def replace_trials() -> Iterator[None]:
             (study_run, "render_page", log_page),
             (run_studies, "render_page", log_page),
             (run_studies, "Writer", SilentWriter),
-            *(
-                (run_studies, name, return_nothing)
-                for name in ("collect_report_parts", "check_first_batches")
-            ),
+            *((run_studies, name, return_nothing) for name in ("make_mlflow_report", "check_first_batches")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

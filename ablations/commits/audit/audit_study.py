@@ -192,7 +192,7 @@ def _try_checkouts(
         raise KeyboardInterrupt
     results = ledger.read_results([trial.id for trial in trials.values()])
     checked_results = {
-        name: trial.apply_judged_metrics(results[trial.id], study.rules.metric_names)
+        name: trial.decide_status(results[trial.id], study.rules.metric_names)
         for name, trial in trials.items()
         if trial.id in results
     }

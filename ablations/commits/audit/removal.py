@@ -13,8 +13,8 @@ from unrolled.ablations.study.checkouts import make_checkouts
 from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.bench.errors import BadInput
 from unrolled.bench.git.repository import Commit
-from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.program_trial import ProgramTrial
+from unrolled.bench.sources.file_selection import is_code, match_names
 
 TIP = "tip"
 """The name of the tip's arm."""

@@ -22,9 +22,9 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files.canonical_json import canonical_json
 from unrolled.bench.git.repository import LINK, Commit, Repository
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
-from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.sources.code_lines import count_code_lines
+from unrolled.bench.sources.file_selection import match_names
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.looks import Looks

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
-from unrolled.bench.files.file_formats import MLFLOW, find_format
-from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
+from unrolled.bench.formats.file_formats import MLFLOW, find_format
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
 from unrolled.bench.program.identity.file_facts import FileFacts, hash_files, inspect_files, remember_facts
 from unrolled.bench.program.identity.imported_files import ImportedFiles
@@ -26,6 +25,7 @@ from unrolled.bench.program.identity.interpreter import (
     remember_answers,
 )
 from unrolled.bench.program.identity.layout import Layout
+from unrolled.bench.sources.file_selection import match_files, select_default_code, select_tracked_code
 from unrolled.bench.sources.identity import ROOT, RUNNER, hash_code
 from unrolled.bench.trial import FileState, Scalar
 
@@ -40,14 +40,19 @@ SHARED_READERS = (
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
     ROOT / "bench" / "files" / "canonical_json.py",
-    ROOT / "bench" / "files" / "table_files.py",
+    ROOT / "bench" / "formats" / "table_files.py",
     ROOT / "bench" / "trainer.py",
     ROOT / "bench" / "trial.py",
     *RUNNER,
 )
 """Files that start any program, and read, carry or write its numbers."""
 _LINE_PATTERNS = _PROGRAM / "line_patterns.py"
-HASHED_FILES = (*SHARED_READERS, _LINE_PATTERNS, *sorted((ROOT / "bench" / "formats").glob("[a-z]*.py")))
+_FORMATS = (ROOT / "bench" / "formats").glob("[a-z]*.py")
+HASHED_FILES = (
+    *SHARED_READERS,
+    _LINE_PATTERNS,
+    *sorted(path for path in _FORMATS if path.stem not in ("file_formats", "table_files")),
+)
 """SHARED_READERS, and the readers of formats and of printed lines: see `list_readers`."""
 
 ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials

@@ -74,7 +74,7 @@ def test_the_rows_of_a_program_that_failed_stay_in_its_result(tmp_path: Path, me
         "exit code 1: no number",
         ["loss"],
     )
-    assert result.trial.apply_judged_metrics(result, ["loss"]).diverged
+    assert result.trial.decide_status(result, ["loss"]).diverged
 
 
 def test_a_programs_own_seconds_replace_no_measured_ones(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_patterns_read_both_pipes_and_progress_bars_of_a_program(
     result = run_program(tmp_path, PRINTS_TEXT, patterns=PATTERNS)
     assert result.metrics["loss"] == 3.25 and result.metrics["accuracy"] == 30
     assert result.curves["loss"] == ((1, 3.5), (2, 3.25))
-    verdict = result.trial.apply_judged_metrics(result, ["perplexity"])
+    verdict = result.trial.decide_status(result, ["perplexity"])
     assert verdict.status == "failed" and "perplexity" in verdict.reason
 
 

@@ -228,7 +228,7 @@ def test_a_family_that_a_plugin_builds_on_counts(load_plugin: Callable[..., Path
         "from torch import nn",
         "from torch import nn\nfrom unrolled.bench.chapter.models.lstm import BuiltinLSTM",
     )
-    assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
+    assert [Path(file).name for file in ZOO["mine"].sources.zoo_files] == ["lstm.py", "recurrent.py"]
 
 
 def test_an_installed_package_that_a_plugin_imports_counts_by_its_version(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files.table_files import parse_row
+from unrolled.bench.formats.table_files import parse_row
 from unrolled.bench.program.output import ReportedMetrics, find_similar_line, read_metrics_files
 
 

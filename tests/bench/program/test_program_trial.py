@@ -116,14 +116,14 @@ STORED = Result(
 def test_each_study_decides_by_the_metrics_that_it_judges(
     judged: list[str], status: str, reason: str
 ) -> None:
-    result = STORED.trial.apply_judged_metrics(STORED, judged)
+    result = STORED.trial.decide_status(STORED, judged)
     assert (result.status, result.reason, result.metrics) == (status, reason, STORED.metrics)
-    assert STORED.trial.apply_judged_metrics(result, judged) == result
+    assert STORED.trial.decide_status(result, judged) == result
 
 
 def test_a_program_that_fails_after_it_printed_nan_diverged() -> None:
     failed = replace(STORED, status="failed", reason="exit code 1")
-    results = [failed.trial.apply_judged_metrics(failed, [name]) for name in ("loss", "acc", "accc")]
+    results = [failed.trial.decide_status(failed, [name]) for name in ("loss", "acc", "accc")]
     assert [result.status for result in results] == ["diverged", "failed", "failed"]
     assert {result.reason for result in results[1:]} == {"exit code 1"}
 

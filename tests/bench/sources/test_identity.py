@@ -148,7 +148,7 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
 
 
 UNCOUNTED_IN_PROGRAMS = {
-    "files/file_formats.py": "decides which trial it is",
+    "formats/file_formats.py": "decides which trial it is",
     "formats/__init__.py": "empty",
     "differences.py": "tells clocks from other metrics",
     "program/__init__.py": "empty",
@@ -156,7 +156,7 @@ UNCOUNTED_IN_PROGRAMS = {
     "program/identity/__init__.py": "empty",
     "git/checkout.py": "decides which trial it is",
     "git/repository.py": "decides which trial it is",
-    "program/file_selection.py": "decides which trial it is",
+    "sources/file_selection.py": "decides which trial it is",
     "program/identity/command_line.py": "decides which trial it is",
     "program/identity/file_facts.py": "decides which trial it is",
     "program/identity/program_identity.py": "decides which trial it is",

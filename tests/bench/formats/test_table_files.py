@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.tables import table_reader
-from unrolled.bench.files.file_formats import FORMATS, find_format
-from unrolled.bench.files.table_files import Format, Row, parse_row, read_rows
+from unrolled.bench.formats.file_formats import FORMATS, find_format
 from unrolled.bench.formats.parquet import read_parquet
+from unrolled.bench.formats.table_files import Format, Row, parse_row, read_rows
 
 ROWS = [{"step": 1, "loss": 0.5, "note": "a, b"}, {"step": 2, "loss": math.inf, "note": None}]
 FRAME = pd.DataFrame(ROWS)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.files.atomic_files import make_output_folder
-from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
+from unrolled.bench.sources.file_selection import match_files, select_default_code, select_tracked_code
 
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'
 

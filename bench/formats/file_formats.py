@@ -7,12 +7,12 @@ import importlib.util
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files.table_files import Format
 from unrolled.bench.formats.delimited import DELIMITED
 from unrolled.bench.formats.json_lines import JSON_LINES
 from unrolled.bench.formats.json_value import JSON
 from unrolled.bench.formats.mlflow_store import MLFLOW_STORE
 from unrolled.bench.formats.parquet import PARQUET
+from unrolled.bench.formats.table_files import Format
 from unrolled.bench.formats.tensorboard import EVENTS
 
 FORMATS = {
@@ -23,7 +23,7 @@ FORMATS = {
     ".ndjson": JSON_LINES,
     ".parquet": PARQUET,
 }
-"""The format of each suffix. A further one needs a row in WRITERS of `tests.bench.files.test_table_files`."""
+"""The format of each suffix. A further one needs a row in `WRITERS` of `test_table_files`."""
 
 MLFLOW = "mlflow"
 """Stands for a file of metrics: the program logs them to MLflow."""
