@@ -205,7 +205,7 @@ def find_direction(name: str) -> Better:
     full_name, base_name = _normalize_name(name)
     better = KNOWN_DIRECTIONS.get(full_name) or KNOWN_DIRECTIONS.get(base_name)
     if better is None:
-        rule = "whether higher or lower is better is not known of this name"
+        rule = "the name does not say whether higher or lower is better"
         similar_names = get_close_matches(base_name, KNOWN_DIRECTIONS, n=1, cutoff=0.8)
         names = [full_name.replace(base_name, name) for name in similar_names]
         question = f"did you mean {names[0]!r}? If not, " if names else ""

@@ -34,7 +34,7 @@ class Plugins(Protocol):
     """The module that loads a user's plug-ins. `bench.chapter.plugins` is one."""
 
     def load_plugin(self, name: str) -> ModuleType:
-        """Import the file of a plug-in, which registers what it has. Raises BadInput for a mistake in it."""
+        """Import the file of a plug-in, which registers its models. Raises BadInput if it has a mistake."""
 
     def find_companion_files(self, name: str) -> list[str]:
         """Return the other files that the trials of a loaded plug-in need."""
@@ -47,12 +47,12 @@ class Plugins(Protocol):
 class Trainer:
     """What a trainer supplies.
 
-    trial_type: subclass of Trial whose fields are the settings. Its `trainer_name` is the key in `TRAINERS`.
+    trial_type: subclass of Trial whose fields are the settings. Its `trainer_name` is its key in `TRAINERS`.
     run_trial: function from a trial to its Result, called in a process of the trial's own.
     presentation: a `reports.presentation.Presentation`, how pages show its trials.
     mlflow_metrics: the metrics and curves that MLflow shows.
-    runs_user_code: whether a trial runs a program of the user's. Of this nothing is known before its first
-        trials, which show whether its seed and settings have an effect, and whether it repeats its numbers.
+    runs_user_code: whether a trial runs a program of the user's. Then the first trials have to show whether
+        seed and settings have an effect, and whether an equal trial gives equal numbers.
     check_first_batch: like `run_trial`, but checks a model on its first batch, before its study is trained.
     plugins: the module that loads plug-ins.
     estimate_seconds: function from a trial to its expected seconds on one core; a minute without one.

@@ -1,8 +1,9 @@
 """Trial and Result: the settings of a training and its outcome. Frozen data with an identity.
 
-A trial that is planned is trained until it has a result. If its process is killed, another attempt follows.
+A planned trial is trained until it has a result. If its process is killed, it is started again. A study that
+judges other metrics may give the same result another status:
 
-| its training | status of its result | what the result may count as in a study |
+| its training | status of its result | status in a study, where it differs |
 |---|---|---|
 | ended | done | failed: a judged number is missing, or a judged time is not the whole |
 | ended, in a program | done | also diverged: a judged number is not finite |

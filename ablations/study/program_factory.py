@@ -141,8 +141,8 @@ class ProgramFactory:
         for metric, pattern in self.table.patterns.items():
             compile_pattern(metric, pattern)
         has_lines = self.table.metrics != MLFLOW or not self.table.patterns
-        cure = "take them out, or `metrics`, if the program prints its numbers"
-        require(has_lines, "are for lines, and `mlflow` has none", key="patterns", cure=cure)
+        cure = 'take them out; or, if the program prints its numbers, take out metrics = "mlflow"'
+        require(has_lines, "are for lines of text, which MLflow does not have", key="patterns", cure=cure)
         if self.table.metrics not in ("", MLFLOW):
             names = {field.name for field in list_fields("metrics", [self.table.metrics])}
             self._check_names("metrics", names, "out", 'write metrics = "{out}/metrics.jsonl"')

@@ -30,7 +30,7 @@ class DerivedFrom(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ChapterMetric:
-    """A metric of the chapter: in results and MLflow by its name alone, elsewhere as the fields below say."""
+    """A metric of the chapter. Results and MLflow have it by its name; further fields say what else does."""
 
     name: str  # key in `Result.metrics`
     kind: Kind = "quality"  # another kind is a cost: it differs from run to run, so `verify` leaves it out

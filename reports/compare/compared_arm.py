@@ -73,8 +73,8 @@ class ComparedArm:
     failed_count: int  # number of trials that failed for another reason than divergence
     waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
     max_seed_count: int  # number of seeds at the last look that it can get
-    # of judged values: over the pairs of its contrast or, if there are none, over all seeds that count; for
-    # the exception of a base that is one run see `add_contrast`
+    # over the pairs of its contrast or, without pairs, over all seeds that count; `add_contrast` has the
+    # exception of a base that is one run
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None
