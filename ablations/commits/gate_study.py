@@ -33,7 +33,7 @@ from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files.canonical_json import canonical_json
-from unrolled.bench.git.repository import FETCH, Commit, Repository
+from unrolled.bench.git.repository import FETCH, WORK_TREE, Commit, Repository
 from unrolled.bench.sources.file_selection import is_code
 from unrolled.bench.study_rules import StoppingRule
 
@@ -63,6 +63,8 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     file_path = Path(path) if path else repository.root / STUDY_FILE
     pair = _find_pair(repository, base, head)
     file, remarks = _read_study(file_path, pair)
+    if head != WORK_TREE and pair.head.hash == repository.resolve("HEAD").hash:
+        remarks += _list_uncommitted_remarks(repository)
     with name_error_place(str(file_path)):
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
@@ -108,6 +110,15 @@ def _find_pair(repository: Repository, base: str, head: str) -> CommitPair:
         cure="name what it is to be compared with: --base REF",
     )
     return CommitPair(repository, base_commit, head_commit)
+
+
+def _list_uncommitted_remarks(repository: Repository) -> list[str]:
+    """Return a remark if files of the work tree differ from HEAD, which is the one that is judged."""
+    names = repository.list_uncommitted_files()
+    if not names:
+        return []
+    files = ", ".join([*names[:3], *(["…"] if names[3:] else [])])
+    return [f"{files}: without the edits that are not committed (with them: --head {WORK_TREE})"]
 
 
 def _leave_out_equal_levels(study: Study) -> Study:

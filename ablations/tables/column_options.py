@@ -113,5 +113,8 @@ def parse_metric(text: str) -> tuple[str, float]:
         number = float(delta)
     except ValueError:
         number = 0.0
-    require(name and 0 < number < inf, "has no δ above 0", place=f"--metric {text}", cure=_METRIC_CURE)
+    cure = _METRIC_CURE
+    if delta.endswith("%"):
+        cure += "; of a time, speed or memory, a δ of 0.05 with --kind is 5 %"
+    require(name and 0 < number < inf, "has no δ above 0", place=f"--metric {text}", cure=cure)
     return name, number

@@ -106,8 +106,7 @@ class Repository:
         """
         if name == WORK_TREE:
             rule = "has no work tree, as it is a bare repository"
-            is_bare = not (self.root / ".git").exists()
-            require(not is_bare, rule, place=f"repository {self.root}", cure="name a commit")
+            require(not self.is_bare, rule, place=f"repository {self.root}", cure="name a commit")
             return self._record_work_tree()
         words = ("--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         try:
@@ -169,6 +168,13 @@ class Repository:
         changes = self._git("diff-tree", "-r", "-z", "--name-only", before, after)
         return {os.fsdecode(path) for path in changes.split(b"\0") if path}
 
+    def list_uncommitted_files(self) -> list[str]:
+        """Return the files of HEAD, by their paths from the root, that are edited in the work tree."""
+        if self.is_bare:
+            return []
+        changes = self._git("diff", "-z", "--name-only", "--no-ext-diff", "HEAD")
+        return [os.fsdecode(path) for path in changes.split(b"\0") if path]
+
     def find_subfolder(self, folder: Path) -> str | None:
         """Return the path of a folder from the top of the work tree: "" for the top, None for outside."""
         real = Path(os.path.realpath(folder))
@@ -215,6 +221,11 @@ class Repository:
             stdin = b"".join(os.fsencode(line) + b"\0" for line in lines)
             self._git("update-index", "-z", "--index-info", index=index, stdin=stdin)
             return self._git("write-tree", index=index).decode().strip()
+
+    @property
+    def is_bare(self) -> bool:
+        """True if it has no work tree."""
+        return not (self.root / ".git").exists()
 
     @property
     def is_shallow(self) -> bool:

@@ -80,6 +80,7 @@ def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.Data
         cure = "give its whole table; in MLflow `unrolled sync STUDY` marks those trials"
         require(len(frame), "has no trial of a study's first look", place=source, cure=cure)
     arms = join_labels(frame, columns.arm, source)
+    _check_spaces(arms, source)
     longest = max(map(len, arms))
     require(
         longest <= LONGEST_NAME,
@@ -174,13 +175,17 @@ def _read_words(column: pd.Series) -> "pd.Series[str]":
 def _find_status_column(frame: pd.DataFrame) -> str:
     """Return the column that says how runs ended: `STATUS`, or "state" if it has a word of `ENDS`.
 
-    A "state" may hold other things: OK is also a state of the USA.
+    So does a column such as "run_status" or "trial.state" that has no other words. A "state" may hold other
+    things: OK is also a state of the USA.
     """
-    for column in map(str, frame.columns):
+    columns = [*map(str, frame.columns)]
+    for column in columns:
         if column.lower() == STATUS:
             return column
-    for column in map(str, frame.columns):
-        if column.lower() == "state" and {*_read_words(frame[column])} & (ENDS.keys() - {"ok"}):
+    for column in columns:
+        last_word = re.split("[^a-z]", column.lower())[-1]
+        words = {*_read_words(frame[column])} if last_word in (STATUS, "state") else set()
+        if words & (ENDS.keys() - {"ok"}) and (column.lower() == "state" or words <= ENDS.keys()):
             return column
     return ""
 
@@ -220,6 +225,19 @@ def join_labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd
     for column in columns[1:]:
         labels = labels + " / " + frame[column].astype(str)
     return labels
+
+
+def _check_spaces(arms: "pd.Series[str]", source: str) -> None:
+    """Raise BadInput for two arms whose names differ in spaces alone, which no page shows."""
+    names_by_words: dict[str, str] = {}
+    for name in arms.unique():
+        alike = names_by_words.setdefault(" ".join(name.split()), name)
+        require(
+            alike == name,
+            f"the arms {alike!r} and {name!r} differ in spaces alone",
+            place=source,
+            cure="write them alike if they are one arm, or apart",
+        )
 
 
 def _check_filled(column: pd.Series, source: str) -> None:

@@ -234,6 +234,16 @@ def test_the_work_tree_is_judged_where_it_is_named(project: Path) -> None:
     assert json.loads(summary.read_text())["answer"][0].startswith("Failed: ")
 
 
+def test_edits_that_are_not_committed_are_not_judged_and_named(project: Path) -> None:
+    commit_change(project, "change", model__py=model_source(STREAM="1"))
+    (project / "model.py").write_text(model_source(BASE="1.3", STREAM="1"))
+    code, output = run_gate(project)
+    assert code == 0
+    assert "model.py: without the edits" in output
+    git(project, "checkout", "-q", "model.py")
+    assert "without the edits" not in run_gate(project)[1]
+
+
 def test_a_head_neither_links_a_study_nor_shadows_frozen_files(project: Path) -> None:
     (project / "easy.toml").write_text(STUDY.replace("0.1 }", "99.0 }"))
     git(project, "add", "easy.toml")

@@ -234,6 +234,7 @@ def test_hostile_names_and_pairs_are_shown_as_text(tmp_path) -> None:
         (SLEEP.assign(extra="high"), GROUP, "extra", "row 1: 'high'"),
         (SLEEP.replace({"extra": {3.7: -1e308}}), GROUP, "extra", "row 7: -1e+308"),
         (SLEEP.assign(group="x" * 201), GROUP, "", "201"),
+        (SLEEP.replace({"group": {"2": "1 "}}), GROUP, "", "'1 '"),
         (SLEEP.replace({"extra": {3.7: None}}), Columns(("group",), (), (HOURS,)), "extra", "row 7"),
         (SLEEP.replace({"ID": {4: None}}), GROUP, "", "row 4 has no ID"),
         # row 1 failed before it told its ID

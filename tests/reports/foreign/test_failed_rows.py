@@ -63,7 +63,7 @@ def test_a_diverged_status_counts_beside_any_number() -> None:
     assert compare_sleep("ID", diverged).arms[1].diverged_count == 2
 
 
-@pytest.mark.parametrize("column", ["Status", "State", "state"])
+@pytest.mark.parametrize("column", ["Status", "State", "state", "run_status", "trial.state"])
 def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     """W&B exports `State`: four crashed runs of ten are no evidence."""
     assert (
@@ -73,6 +73,8 @@ def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     assert compare_sleep("ID", running.rename(columns={"status": column})).arms[1].contrast.lost_count == 4
     states = RUNS.drop(columns="status").assign(State=["OK", "UT"] * 16)
     assert compare_sleep("ID", states).arms[1].contrast.lost_count == 0, "those of a country are no ends"
+    bills = RUNS.drop(columns="status").assign(bill_status=["failed", "refunded"] * 16)
+    assert compare_sleep("ID", bills).arms[1].contrast.lost_count == 0, "other words are no ends of runs"
 
 
 def test_a_failed_run_counts_without_its_pair() -> None:
