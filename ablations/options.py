@@ -208,7 +208,8 @@ class CompareOptions(RunOptions):
     )
     """Pairs are folds or random splits of one data set, of which this share tests: 0.1 of ten folds."""
     metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """A metric, and the difference in it that does not matter, such as accuracy=0.02; may be repeated."""
+    """A metric, and the difference in it that does not matter, such as accuracy=0.02, or time=5%; \
+may be repeated."""
     kind: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
     """The kind of a metric that is a cost: time, speed or memory, such as epoch_seconds=time."""
     baseline: Annotated[str, Parameter(group=TABLES)] = ""

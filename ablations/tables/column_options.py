@@ -62,12 +62,12 @@ def _find_test_share(pair: Sequence[str], item: Sequence[str], options: CompareO
 _METRIC_CURE = "write a column and the difference that does not matter: --metric accuracy=0.02"
 
 
-def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
+def make_metric(name: str, delta: float, ratio: bool, options: CompareOptions) -> Metric:
     """Return a metric, with the kind and direction that flags give, or else that its name implies."""
     kind = dict(map(_parse_kind, options.kind)).get(name, "")
     better = next((flag for flag in ("lower", "higher") if name in getattr(options, flag)), "")
     try:
-        return Metric(name, delta, better, kind=kind)
+        return Metric(name, delta, better, ratio, kind)
     except BadInput as error:
         error.cure = error.cure.replace(BETTER_CURE, f"add --higher {name} or --lower {name}")
         error.cure = error.cure.replace(KIND_CURE, f"add --kind {name}=time, or speed, memory or quality")
@@ -106,15 +106,15 @@ def check_metric_flags(options: CompareOptions) -> None:
             )
 
 
-def parse_metric(text: str) -> tuple[str, float]:
-    """Return the name and δ: "accuracy=0.02" → "accuracy", 0.02. Raises BadInput unless δ is above 0."""
+def parse_metric(text: str) -> tuple[str, float, bool]:
+    """Return the name, δ, and whether δ is in per cent, so that ratios are judged: "seconds=5%".
+
+    Raises BadInput unless δ is above 0.
+    """
     name, _, delta = text.rpartition("=")
     try:
-        number = float(delta)
+        number = float(delta.removesuffix("%"))
     except ValueError:
         number = 0.0
-    cure = _METRIC_CURE
-    if delta.endswith("%"):
-        cure += "; of a time, speed or memory, a δ of 0.05 with --kind is 5 %"
-    require(name and 0 < number < inf, "has no δ above 0", place=f"--metric {text}", cure=cure)
-    return name, number
+    require(name and 0 < number < inf, "has no δ above 0", place=f"--metric {text}", cure=_METRIC_CURE)
+    return name, number, delta.endswith("%")

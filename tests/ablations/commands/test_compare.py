@@ -56,6 +56,17 @@ def test_a_time_is_declared_by_its_kind_and_lower_is_better(compare) -> None:
     assert read_arms().verdict["worse"] == "better by more than δ"
 
 
+def test_a_delta_in_per_cent_judges_ratios_as_a_study_does(compare) -> None:
+    times = FRAME[FRAME.model != "worse"].assign(
+        ms=FRAME.accuracy.where(FRAME.model == "base", FRAME.accuracy / 2)
+    )
+    times.to_csv("runs.csv", index=False)
+    code, output, errors = compare("runs.csv", *FLAGS[:4], "--metric", "ms=5%", "--kind", "ms=time")
+    assert (code, errors) == (0, "")
+    assert "δ 5 %" in output
+    assert read_arms().verdict["better"] == "better by more than δ"
+
+
 def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare) -> None:
     frame = FRAME[FRAME.model != "worse"].rename(columns={"accuracy": "loss"})
     frame.loc[(frame.model == "better") & (frame.seed < 3), "loss"] = float("inf")
