@@ -31,6 +31,15 @@ def find_base(arm: ArmType, arms: Sequence[ArmType]) -> ArmType:
     return next((other for other in arms if other.name == arm.against), arms[0])
 
 
+def is_reference(arm: NamedArm, arms: Sequence[NamedArm], *, uses_seed: bool) -> bool:
+    """Return True for an arm that has no contrast, because it is there for others to be compared with.
+
+    It names no base, and either another arm names it as its own, or no seed changes its numbers.
+    """
+    is_base = any(other.against == arm.name for other in arms)
+    return not arm.against and (is_base or not uses_seed)
+
+
 class StoppingRule(StrEnum):
     """When a study gives a contrast no more seeds."""
 

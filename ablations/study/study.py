@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import ArmFields, TrialFactory
 from unrolled.bench.files.canonical_json import canonical_json
-from unrolled.bench.study_rules import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base, is_reference
 from unrolled.bench.trainer import Trainer
 from unrolled.bench.trial import Scalar, Trial
 
@@ -98,14 +98,14 @@ class Study:
 
         - the A/A check
         - an arm of another task than its base
-        - an arm without `against` that another arm is compared with, or that no seed changes: a reference
+        - a reference: see `is_reference`
         """
         contrasts = {}
-        bases = {arm.against for arm in self.arms}
         for arm in self.arms[1:]:
-            uses_seed = arm.make_unidentified_trial().uses_seed
-            is_reference = not arm.against and (not uses_seed or arm.name in bases)
-            if not self.find_task_differences(arm) and not is_reference and not arm.seed_offset:
+            has_own_contrast = not is_reference(
+                arm, self.arms, uses_seed=arm.make_unidentified_trial().uses_seed
+            )
+            if has_own_contrast and not self.find_task_differences(arm) and not arm.seed_offset:
                 contrasts[arm.name] = find_base(arm, self.arms).name
         return contrasts
 

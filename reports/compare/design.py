@@ -12,7 +12,7 @@ from typing import Any
 
 from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.phrases import phrase_standing
-from unrolled.bench.study_rules import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base, is_reference
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PRESENTATION, Presentation
 from unrolled.reports.scale import Scale
@@ -219,10 +219,8 @@ def select_arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]
 
 def _find_remark(arm: DesignArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     base = find_base(arm, design.arms)
-    if not arm.uses_seed and not arm.against:
-        return ArmRemark.WITHOUT_SEED
-    if not arm.against and any(rival.against == arm.name for rival in design.arms):
-        return ArmRemark.REFERENCE
+    if is_reference(arm, design.arms, uses_seed=arm.uses_seed):
+        return ArmRemark.REFERENCE if arm.uses_seed else ArmRemark.WITHOUT_SEED
     if not statuses[arm.name]:
         return ArmRemark.NO_RESULTS
     if not statuses[base.name]:
