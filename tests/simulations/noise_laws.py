@@ -1,6 +1,7 @@
 """Laws of simulated differences, and the two tests of their mean."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,6 +12,14 @@ from unrolled.reports.statistics.estimators import mean_tails, moments
 
 Tails = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 """One-sided p that the means of samples (…, S) are at most a number, and at least it."""
+
+
+def make_generator(place: int) -> np.random.Generator:
+    """Return the random numbers of one place in a simulation.
+
+    The environment variable SIMULATION_SEED, 0 by default, gives every place other numbers.
+    """
+    return np.random.default_rng((int(os.environ.get("SIMULATION_SEED", "0")) << 32) + place)
 
 
 def t_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +59,7 @@ def gate_law(law: str, sd: float, gates: int, seed: int = 0) -> np.ndarray:
 
     "rare collapses" cost 20 δ in one pair of twenty, on top of normal differences of that SD.
     """
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     if law == "rare collapses":
         return (
             sd * rng.standard_normal((gates, LOOKS.last_pair_count))

@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import compare_table
-from tests.simulations.noise_laws import LAWS, both_tails, gate_law
+from tests.simulations.noise_laws import LAWS, both_tails, gate_law, make_generator
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import welch
@@ -55,7 +55,7 @@ def compute_tails_of_lost(x: np.ndarray, lost: int) -> Both:
 
 def simulate_lost_pair(law: str, studies: int, seed: int) -> Rates:
     """Return how often a difference is claimed where there is none and the first look lost one pair."""
-    d = LAWS[law](np.random.default_rng(seed), studies)
+    d = LAWS[law](make_generator(seed), studies)
     rates = []
     for tails in (compute_signs_of_lost, compute_tails_of_lost):
         q = np.ones(studies)
@@ -70,7 +70,7 @@ def simulate_missing_runs(missing: int, studies: int, seed: int) -> Rates:
 
     Before they counted for the arm among the signs, and not at all in the mean.
     """
-    arm, baseline = np.random.default_rng(seed).standard_normal((2, studies, 16))
+    arm, baseline = make_generator(seed).standard_normal((2, studies, 16))
     remaining = np.argsort(baseline, axis=1)[:, missing:]  # losses: the best are the lowest
     d = np.take_along_axis(arm - baseline, remaining, axis=1)
     better = append_values(d, -math.inf, missing)
@@ -86,7 +86,7 @@ def simulate_table_by_columns(studies: int, seed: int) -> Rates:
     The SD of a pair is 2.5 δ.
     """
     delta = 0.4
-    d = np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
+    d = make_generator(seed).standard_normal((studies, LOOKS.last_pair_count))
     is_open = np.ones(studies, bool)
     q = np.ones(studies)
     q_same = np.ones(studies)
@@ -109,7 +109,7 @@ def simulate_ties(studies: int, seed: int) -> tuple[Rates, Rates]:
     Of one contrast, and of some one of fifteen.
     """
     delta = 0.01
-    d = -np.random.default_rng(seed).binomial(25, delta, (studies, LOOKS.last_pair_count)) / 25
+    d = -make_generator(seed).binomial(25, delta, (studies, LOOKS.last_pair_count)) / 25
     q = np.ones((2, studies))
     for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         x = d[:, :n]
@@ -127,7 +127,7 @@ def simulate_ties(studies: int, seed: int) -> tuple[Rates, Rates]:
 
 def simulate_copied_run(studies: int, seed: int) -> Rates:
     """Return how often an arm that is one run, copied ten times, differs from its equal."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     d = rng.standard_normal((studies, 1)) - rng.standard_normal((studies, 10))
     columns = Columns(("arm",), ("seed",), (Metric("loss", 0.1),))
     claims = 0
@@ -141,7 +141,7 @@ def simulate_copied_run(studies: int, seed: int) -> Rates:
 
 def simulate_failures(arm_rate: float, base_rate: float, studies: int, seed: int) -> Rates:
     """Return how often arms of equal numbers are the same in 20 pairs, of which shares crash; SD .25 δ."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     same = np.zeros(2)
     for _ in range(studies):
         d = 0.25 * rng.standard_normal(20)
@@ -166,7 +166,7 @@ MEANS = {"exponential": 1.0, "lognormal": math.exp(0.5)}
 
 def simulate_unpaired(law: str, studies: int, seed: int, spread: float = 1.0) -> Rates:
     """Return how often five values differ from fifty of one law and mean, but for their spread."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     wrong = np.zeros(2)
     for _ in range(studies):
         a, b = (getattr(rng, SAMPLES[law])(n) for n in (5, 50))
@@ -185,7 +185,7 @@ def simulate_warnings(law: str, studies: int, seed: int) -> Rates:
     """Return the share of wrong claims on five pairs that come with a warning of skewness."""
     wrong = 0
     counts = np.zeros(2)
-    for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
+    for d in LAWS[law](make_generator(seed), studies)[:, :5]:
         c = compare_pairs(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), JudgedScale(1.0))
         if c.p <= ALPHA:
             wrong += 1
@@ -195,7 +195,7 @@ def simulate_warnings(law: str, studies: int, seed: int) -> Rates:
 
 def simulate_power(n: int, family_size: int, studies: int, seed: int) -> Rates:
     """Return the power at the effect that is called detectable with .80."""
-    draws = np.random.default_rng(seed).standard_normal((studies, n))
+    draws = make_generator(seed).standard_normal((studies, n))
     low, _ = mean_interval(moments(draws), ALPHA / family_size)
     effects = t_detectable_effect(n, ALPHA / family_size), minimum_detectable_effect(n, ALPHA / family_size)
     old_power, new_power = (float(np.mean(low + effect > 0)) for effect in effects)
@@ -204,13 +204,13 @@ def simulate_power(n: int, family_size: int, studies: int, seed: int) -> Rates:
 
 def simulate_stretch(n: int, alpha: float, studies: int, seed: int = 0) -> float:
     """Return how many times as large an effect the larger p of both tests needs for 80 % power as t alone."""
-    low, _ = mean_interval(moments(np.random.default_rng(seed).standard_normal((studies, n))), alpha)
+    low, _ = mean_interval(moments(make_generator(seed).standard_normal((studies, n))), alpha)
     return float(np.quantile(-low, POWER) / t_detectable_effect(n, alpha))
 
 
 def simulate_left_out_rows(studies: int, seed: int) -> Rates:
     """Return how often a head that is worse by δ passes, whose worst 12 of 30 rows were left out."""
-    worse = 1.0 + np.random.default_rng(seed).standard_normal((studies, 30))
+    worse = 1.0 + make_generator(seed).standard_normal((studies, 30))
     remaining = np.sort(worse, axis=1)[:, :18]
     return float(np.mean(mean_interval(moments(remaining), 2 * ALPHA)[1] < 1.0)), 0.0  # a missing seed fails
 

@@ -20,7 +20,7 @@ from scipy import special
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
 from tests.simulations.command_line import read_numbers
-from tests.simulations.noise_laws import LAWS, SDS, t_tails
+from tests.simulations.noise_laws import LAWS, SDS, make_generator, t_tails
 from unrolled.reports.statistics import gain_test
 from unrolled.reports.statistics.chain_levels import compute_next_level, make_rule
 from unrolled.reports.statistics.estimators import Moments
@@ -73,7 +73,7 @@ def draw_gains(
 
     Each is proposed `repeats` times in a row.
     """
-    u = np.random.default_rng(seed).random((chains, proposals // repeats))
+    u = make_generator(seed).random((chains, proposals // repeats))
     harmful = (u >= 0.1) & (u < 0.55) & hurts
     return np.repeat(np.where(u < 0.1, helps, np.where(harmful, -helps, 0.0)), repeats, axis=1)
 
@@ -97,7 +97,7 @@ def judge_chain(
 
     `shared` is the part of their noise that proposals of a chain have in common; 0 with fresh seeds.
     """
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     chains = len(gains)
     p = np.ones(gains.shape)
     is_kept = np.zeros(gains.shape, bool)
@@ -115,7 +115,7 @@ def judge_chain(
 
 def keep_if_better(gains: np.ndarray, anew: bool, draw: Draw = draw_noise, seed: int = 2) -> Course:
     """Keep what scores better in one run than the incumbent, which is measured anew or has its old score."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     is_kept = np.zeros(gains.shape, bool)
     level = np.zeros(len(gains))
     score = draw(rng, len(gains))[:, 0] / math.sqrt(2)
@@ -155,7 +155,7 @@ SKEWED = {
 
 def repeat_idea(chains: int, seed: int = 3) -> tuple[float, float]:
     """Return how often an idea that is useless, proposed twenty times, is kept: by t, and by a chain."""
-    noise = np.random.default_rng(seed).standard_normal((chains, 20, 8))
+    noise = make_generator(seed).standard_normal((chains, 20, 8))
     plain = (t_tails(noise)[0] <= 0.05).any(1)
     guarded = judge_chain(np.zeros((chains, 20)), seed=seed).kept.any(1)
     return float(plain.mean()), float(guarded.mean())
@@ -163,7 +163,7 @@ def repeat_idea(chains: int, seed: int = 3) -> tuple[float, float]:
 
 def rewind(chains: int, seed: int = 4) -> tuple[float, float]:
     """Return the same of five times twenty ideas, where a rewound branch forgets what was tried before."""
-    noise = np.random.default_rng(seed).standard_normal((chains, 100, 8))
+    noise = make_generator(seed).standard_normal((chains, 100, 8))
     plain = (t_tails(noise)[0] <= ALPHA / 20).any(1)
     guarded = judge_chain(np.zeros((chains, 100)), seed=seed).kept.any(1)
     return float(plain.mean()), float(guarded.mean())
@@ -171,7 +171,7 @@ def rewind(chains: int, seed: int = 4) -> tuple[float, float]:
 
 def stop_when_ahead(chains: int, seed: int = 5) -> tuple[float, float]:
     """Return the same of twenty ideas: tested after every pair, and in a chain that ends at a keep."""
-    noise = np.random.default_rng(seed).standard_normal((chains, 20, 40))
+    noise = make_generator(seed).standard_normal((chains, 20, 40))
     plain = np.zeros((chains, 20), bool)
     for n in range(3, 41):
         plain |= t_tails(noise[..., :n])[0] <= 0.05
@@ -184,7 +184,7 @@ def simplify(chains: int, against_keep: bool, seed: int = 6) -> float:
 
     Each is tested against the last keep, or against the simplification before it. The SD is .5 δ.
     """
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     p = np.ones((chains, 20))
     worse = np.zeros(chains)
     for t in range(20):
@@ -309,7 +309,7 @@ def print_gains() -> None:
     for name, level in levels.items():
         gains = [find_smallest_gain(1.0, level, fit_looks(budget)) for budget in (8, 20, 40)]
         print(f"{name:32}{level:10.5f}{gains[0]:8.2f}{gains[1]:8.2f}{gains[2]:10.2f}", flush=True)
-    noise = np.random.default_rng(7).standard_normal((10_000, CHAIN_LOOKS.last_pair_count))
+    noise = make_generator(7).standard_normal((10_000, CHAIN_LOOKS.last_pair_count))
     print(f"\n{'gain, in SDs':32}{'given up before 40 pairs':>36}")
     for gain in (0.0, 0.3, 0.5, 0.7, 1.0):
         share = evaluate_gains(

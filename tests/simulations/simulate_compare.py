@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 
 from tests.helpers.designs import compare_table
 from tests.simulations.command_line import read_numbers
+from tests.simulations.noise_laws import make_generator
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import compare_folds
@@ -189,15 +190,13 @@ def print_folds(studies: int) -> None:
     print("folds: as independent pairs, as folds")
     for name, fit in {"least squares": fit_least_squares, "nearest neighbours": fit_nearest}.items():
         for repeats in (1, 3, 10):
-            rng = np.random.default_rng(repeats)
+            rng = make_generator(repeats)
             number = studies // repeats
             print_rates(f"{name}, {repeats} × 10", *simulate_fold_rates(rng, repeats, number, fit))
-    print_rates(
-        "ten means of ten folds, as pairs", simulate_repeat_means(np.random.default_rng(0), studies // 10)
-    )
+    print_rates("ten means of ten folds, as pairs", simulate_repeat_means(make_generator(0), studies // 10))
     print("nearest neighbours, five seeds a fold: by fold and seed, by fold")
     for noise in (0.2, 0.5, 1.0):
-        rates = simulate_fold_seeds(np.random.default_rng(0), noise, studies)
+        rates = simulate_fold_seeds(make_generator(0), noise, studies)
         print_rates(f"seeds differ by {noise:g} of the folds' SD", *rates)
 
 
@@ -205,16 +204,16 @@ def print_lost(studies: int) -> None:
     """Print the rates of tables that lack runs or rows."""
     print("lost runs and rows: by a simpler rule, by today's")
     for crashed in (2, 4, 6):
-        rates = simulate_failure_rates(np.random.default_rng(crashed), crashed, studies)
+        rates = simulate_failure_rates(make_generator(crashed), crashed, studies)
         print_rates(f"{crashed} of 16 failed", *rates)
     for name, lacking in (
         ("2 others lack", (range(2), range(18, 20))),
         ("hardest 2 lack", (range(0), range(18, 20))),
         ("hardest 1 lacks", (range(0), range(19, 20))),
     ):
-        print_rates(name, *simulate_row_rates(np.random.default_rng(len(name)), lacking, studies))
+        print_rates(name, *simulate_row_rates(make_generator(len(name)), lacking, studies))
     for rate, size in ((0.05, 0.6), (0.02, 0.6), (0.1, 0.16), (0.2, 0.16)):
-        rates = simulate_collapse_rates(np.random.default_rng(0), rate, size, studies)
+        rates = simulate_collapse_rates(make_generator(0), rate, size, studies)
         print_rates(f"{rate:.0%} collapse by {size / 0.02:.0f} δ", *rates)
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 
 from tests.helpers.contrasts import LOOKS
 from tests.simulations.command_line import read_numbers
-from tests.simulations.noise_laws import LAWS
+from tests.simulations.noise_laws import LAWS, make_generator
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped
@@ -84,7 +84,7 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
 def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:
     """Return the outcomes of studies like a shipped one, judged with each bound."""
     study = load_study(name)
-    rng = np.random.default_rng(5)
+    rng = make_generator(5)
     stored = load_differences(study)
     looks = Looks(study.rules.looks)
     counts = {bound: np.zeros(2) for bound in bounds}
@@ -104,7 +104,7 @@ def judge_noise(
     law: str, contrasts: int, sd: float, studies: int, bounds: Sequence[float]
 ) -> dict[float, Outcome]:
     """Return the outcomes of contrasts without a difference whose SD is given in δ, with each bound."""
-    rng = np.random.default_rng(6)
+    rng = make_generator(6)
     counts = {bound: np.zeros(3) for bound in bounds}
     for _ in range(studies):
         x = LAWS[law](rng, contrasts)

@@ -15,6 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
 from tests.simulations.command_line import read_numbers
+from tests.simulations.noise_laws import make_generator
 from unrolled.reports.statistics.factorial_effects import Cells, estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -64,7 +65,7 @@ def _switch_part(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:
 
 def simulate_rates(effect: float, sd: float, studies: int, seed: int = 0) -> tuple[float, float]:
     """Return the shares of studies, by the words and by the interactions."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     designs = [draw_additive_study(effect, sd, rng) for _ in range(studies)]
     word_rule, interaction_rule = (
         [rule(cells) for cells in designs] for rule in (words_differ, interaction_shown)

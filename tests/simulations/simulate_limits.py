@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import compare_table
 from tests.simulations.command_line import read_numbers
-from tests.simulations.noise_laws import LAWS, both_tails, t_tails
+from tests.simulations.noise_laws import LAWS, both_tails, make_generator, t_tails
 from tests.simulations.simulate_compare import (
     draw_data,
     draw_fold_differences,
@@ -62,7 +62,7 @@ def draw_fresh_splits(rng: np.random.Generator, test_share: float) -> np.ndarray
 
 def simulate_choice(arms: int, studies: int, at_looks: bool, seed: int = 0) -> float:
     """Return how often the best of equal arms differs from a baseline that is trained on its forty seeds."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     wrong = 0
     for _ in range(studies // 1000):
         values = rng.standard_normal((1000, arms, LOOKS.last_pair_count))
@@ -77,7 +77,7 @@ def simulate_choice(arms: int, studies: int, at_looks: bool, seed: int = 0) -> f
 
 def simulate_seen_seeds(studies: int, seed: int = 0) -> tuple[float, float]:
     """Return how often the best of five equal arms after two of ten seeds differs: by t, by both tests."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     arms = rng.standard_normal((studies, 5, 10))
     best = arms[np.arange(studies), arms[:, :, :2].mean(axis=2).argmin(axis=1)]
     d = best - rng.standard_normal((studies, 10))
@@ -90,7 +90,7 @@ def simulate_crashes(diverged_share: float, studies: int, seed: int = 0) -> floa
 
     Of the runs that fail a share diverges, and the others crash.
     """
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     better = 0
     for _ in range(studies):
         losses = rng.standard_normal(PAIRS) - 2.0
@@ -106,7 +106,7 @@ def simulate_crashes(diverged_share: float, studies: int, seed: int = 0) -> floa
 
 def simulate_perfect_copies(items: int, studies: int, seed: int = 0) -> float:
     """Return how often a run that is right on every item, copied ten times, differs from its equal."""
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     columns = Columns(("arm",), ("seed",), (Metric("accuracy", 0.02, "higher"),))
     different = 0
     for _ in range(studies):
@@ -119,7 +119,7 @@ def simulate_perfect_copies(items: int, studies: int, seed: int = 0) -> float:
 
 def measure_skewness_warnings(pairs: int, studies: int, seed: int = 0) -> float:
     """Return the share of samples of lognormal differences of which a page warns."""
-    d = LAWS["lognormal"](np.random.default_rng(seed), studies)[:, :pairs]
+    d = LAWS["lognormal"](make_generator(seed), studies)[:, :pairs]
     zeros = dict.fromkeys(range(pairs), 0.0)
     return float(np.mean([compare_pairs(dict(enumerate(x)), zeros, JudgedScale(1.0)).is_skewed for x in d]))
 
@@ -134,12 +134,12 @@ def print_splits(studies: int) -> None:
     print("each seed splits one data set of 200 rows anew; looks: claims of a difference, gates that pass δ")
     for name, fit in LEARNERS.items():
         for test_share in (0.1, 0.2, 0.5):
-            rng = np.random.default_rng(0)
+            rng = make_generator(0)
             d = np.array([draw_splits(rng, fit, test_share, 1) for _ in range(studies)])
             d /= d.std(axis=1, ddof=1).mean()  # the SD is δ
             passes = simulate_gates(d + 1.0, LOOKS, 1.0).passes
             print_rate(f"{name}, {test_share:.0%} test", find_differences(d).mean(), passes)
-    rng = np.random.default_rng(0)
+    rng = make_generator(0)
     d = np.array([draw_splits(rng, fit_least_squares, 0.1, 10) for _ in range(studies // 10)])
     print_rate("least squares, means of ten folds", find_differences(d).mean())
     d = np.array([draw_fresh_splits(rng, 0.2) for _ in range(studies)])

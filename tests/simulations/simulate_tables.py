@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 
 from tests.helpers.designs import compare_table
 from tests.simulations.command_line import read_numbers
-from tests.simulations.noise_laws import LAWS, both_tails, t_tails
+from tests.simulations.noise_laws import LAWS, both_tails, make_generator, t_tails
 from tests.simulations.simulate_compare import print_rates
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
@@ -88,7 +88,7 @@ def simulate_plain_interval(rng: np.random.Generator, law: str, studies: int) ->
 
 def simulate_honest_repeats(law: str, studies: int) -> float:
     """Return how often two honest arms of twenty rows of two decimals are taken for copies."""
-    rng = np.random.default_rng(0)
+    rng = make_generator(0)
     warned = 0
     for _ in range(studies):
         noise = rng.standard_normal((2, 20))
@@ -113,9 +113,9 @@ def print_tables(studies: int) -> None:
     """Print the rates of tables that are read in a wrong way."""
     print(f"pairs by {'; '.join(DOCUMENT_RULES)}; one training each")
     for spread in (0.2, 0.5, 1.0):
-        rates = simulate_document_rates(np.random.default_rng(0), spread, studies // 10)
+        rates = simulate_document_rates(make_generator(0), spread, studies // 10)
         print_rates(f"trainings differ by {spread:g} of the rows' SD", *rates)
-    rng = np.random.default_rng(0)
+    rng = make_generator(0)
     print_rates(
         "a time on days that differ by 1, 2 %", *(simulate_day_rate(rng, x, 5 * studies) for x in (1, 2))
     )

@@ -1,6 +1,6 @@
 """Rates of wrong claims on simulated contrasts, by the rules of `reports.statistics` and by those before.
 
-    python tests/simulations/simulate_verdicts.py [CONTRASTS] [SEED]
+    python tests/simulations/simulate_verdicts.py [CONTRASTS]
 
 prints its tables (40,000 contrasts: two minutes of CPU). Looks are the default ones; "fifteen" is the
 first step of Holm over as many independent contrasts.
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 from tests.helpers.contrasts import LOOKS
 from tests.simulations import rules
 from tests.simulations.command_line import read_numbers
-from tests.simulations.noise_laws import LAWS, Tails, both_tails, t_tails
+from tests.simulations.noise_laws import LAWS, Tails, both_tails, make_generator, t_tails
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from unrolled.reports.statistics.expected_seeds import median_unbiased
 from unrolled.reports.statistics.looks import Look, Looks
@@ -67,7 +67,7 @@ def judge_at_looks(
 
 def simulate_skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
     """Return how often a difference is claimed where there is none: of one contrast, and of fifteen."""
-    d = LAWS[law](np.random.default_rng(seed), studies)
+    d = LAWS[law](make_generator(seed), studies)
     q = np.ones(studies)
     for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         q = np.minimum(q, tails_to_p(*tails(d[:, :n], 0.0)) / weight)
@@ -77,7 +77,7 @@ def simulate_skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) 
 
 def simulate_same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
     """Return how often "the same" is claimed at a true difference of −δ on the long side, the SD being δ."""
-    d = LAWS[law](np.random.default_rng(seed), studies)
+    d = LAWS[law](make_generator(seed), studies)
     d = d / math.sqrt(np.mean(d**2)) + 1 if law != "normal" else d + 1
     q = np.ones(studies)
     for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
@@ -88,7 +88,7 @@ def simulate_same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) 
 
 def simulate_words(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of the words of before, at a true difference of `effect` δ."""
-    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
+    d = effect + sd * make_generator(seed).standard_normal((studies, LOOKS.last_pair_count))
     ends = judge_at_looks(d, 1.0, t_tails)
     return {
         "improves": float(np.mean(ends.different & ~ends.same)),
@@ -99,7 +99,7 @@ def simulate_words(effect: float, sd: float, studies: int, seed: int = 0) -> dic
 
 def simulate_sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of directions and sizes by the interval, at a true difference of `effect` δ."""
-    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
+    d = effect + sd * make_generator(seed).standard_normal((studies, LOOKS.last_pair_count))
     ends = judge_at_looks(d, 1.0, both_tails)
     shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.pair_counts):
@@ -118,7 +118,7 @@ def simulate_sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dic
 
 def simulate_wrong_sizes(contrasts: int, studies: int, seed: int = 0) -> float:
     """Return how often some size is wrong among contrasts of δ, SD δ and forty seeds, Holm over all."""
-    d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last_pair_count))
+    d = 1 + make_generator(seed).standard_normal((studies, contrasts, LOOKS.last_pair_count))
     m = moments(d)
     p = tails_to_p(*mean_tails(m))
     rejected = step_down(p) <= ALPHA
@@ -136,7 +136,7 @@ def simulate_undeclared_errors(studies: int, seed: int = 0) -> tuple[float, floa
 
     The decision is on a contrast that is nearly the same: its baseline is the other arm but for a little.
     """
-    arm, baseline, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last_pair_count))
+    arm, baseline, little = make_generator(seed).standard_normal((3, studies, LOOKS.last_pair_count))
     look = judge_at_looks(arm - baseline, 0.6, t_tails).look
     wrong = np.zeros(studies, bool)
     d = arm - baseline - 0.3 * little
@@ -149,7 +149,7 @@ def simulate_undeclared_errors(studies: int, seed: int = 0) -> tuple[float, floa
 def simulate_divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, float]:
     """Return how often an arm of which a share of 30 seeds diverges is better by signs: before, and now."""
     n = 30
-    rng = np.random.default_rng(seed)
+    rng = make_generator(seed)
     diverged = (rng.random((studies, n)) < rate).sum(1)
     p = 2 * special.bdtr(np.minimum(diverged, n - diverged), n, 0.5)
     better = (p <= ALPHA) & (diverged < n / 2)
@@ -161,7 +161,7 @@ def simulate_exaggeration(
     effect: float, sd: float, family_size: int, studies: int, seed: int = 0
 ) -> dict[str, float]:
     """Return how large the mean and the corrected estimate of claims are on average, and how often above."""
-    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last_pair_count))
+    d = effect + sd * make_generator(seed).standard_normal((studies, LOOKS.last_pair_count))
     ends = judge_at_looks(d, 1.0, both_tails, family_size)
     level = ALPHA / family_size
     corrected = np.array(
@@ -277,11 +277,11 @@ def print_skewness(studies: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    contrasts, chosen_seed = read_numbers(__doc__, contrasts=40_000, seed=0)
+    (contrasts,) = read_numbers(__doc__, contrasts=40_000)
     print(f"{'rates':62}{'before':>8}{'now':>8}")
-    for line, *rates in tabulate_claims(contrasts, chosen_seed):
+    for line, *rates in tabulate_claims(contrasts, 0):
         print(f"{line:62}{rates[0]:>8}{rates[1]:>8}")
-    for line, (old_rate, new_rate) in tabulate_rules(contrasts, chosen_seed):
+    for line, (old_rate, new_rate) in tabulate_rules(contrasts, 0):
         print(f"{line:62}{old_rate:>8.3f}{new_rate:>8.3f}")
-    print_gates(min(contrasts, 4_000), chosen_seed)
-    print_skewness(contrasts, chosen_seed)
+    print_gates(min(contrasts, 4_000), 0)
+    print_skewness(contrasts, 0)
