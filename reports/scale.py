@@ -79,7 +79,7 @@ class Scale:
         value = self.multiplier * self.convert_value(x)
         decimals = self.decimals if decimals is None else decimals
         if decimals is None:
-            decimals = _count_significant_decimals(value, 3)
+            decimals = count_significant_decimals(value, 3)
         return f"{format_number(value, decimals)} {self.value_unit}".rstrip()
 
     def format_values(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
@@ -101,7 +101,7 @@ class Scale:
             return None
         values = [self.multiplier * before, self.multiplier * after]
         fewest = (
-            max(_count_significant_decimals(x, 3) for x in values) if self.decimals is None else self.decimals
+            max(count_significant_decimals(x, 3) for x in values) if self.decimals is None else self.decimals
         )
         for decimals in range(fewest, fewest + 3):
             first, second = (round(x, decimals) for x in values)
@@ -168,7 +168,7 @@ class Scale:
         """Return a value as a table has it: 0.876 → "0.8760"."""
         if x is None or not self.log_factor:
             return format_number(x, self.table_decimals)
-        return format_number(self.convert_value(x), _count_significant_decimals(self.convert_value(x), 4))
+        return format_number(self.convert_value(x), count_significant_decimals(self.convert_value(x), 4))
 
     def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it: "+0.0310", or "+5.0 %" of logarithms."""
@@ -199,7 +199,7 @@ class Scale:
         if interval and math.isfinite(interval.high - interval.low):
             x = max((interval.high - interval.low) / 2, abs(interval.high + interval.low) / 20)
         size = 100 * x / self.log_factor if self.log_factor else self.multiplier * x
-        decimals = min(most_decimals, max(fewest, _count_significant_decimals(size, 2)))
+        decimals = min(most_decimals, max(fewest, count_significant_decimals(size, 2)))
         most = decimals + 2
         while interval and decimals < most and self._hides_a_limit(interval, decimals):
             decimals += 1
@@ -216,7 +216,7 @@ class Scale:
         )
 
 
-def _count_significant_decimals(x: float, digits: int) -> int:
+def count_significant_decimals(x: float, digits: int) -> int:
     """Return the decimals of a number with so many significant digits; 1 for 0 and infinity."""
     return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if 0 < abs(x) < math.inf else 1
 

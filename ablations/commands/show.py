@@ -7,6 +7,7 @@ from unrolled.ablations.commands import chapter
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import ShowOptions, refuse_flags
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result
@@ -25,7 +26,7 @@ def show(name: str, options: ShowOptions) -> int:
     ledger = Ledger(options.results)
     result = ledger.find_result(name)
     uses = [
-        f"{plan.study_name}: {arm.name}, seed {seed}"
+        f"{plan.study_name}: {arm.name}, seed {seed}{_describe_divergence(result, plan)}"
         for plan in plan_store.load_plans(ledger)
         for id, (arm, seed) in plan.arm_and_seed_by_id.items()
         if id == result.trial.id
@@ -34,6 +35,12 @@ def show(name: str, options: ShowOptions) -> int:
     if options.generate:
         _print_lines(_format_section(*chapter.generate_text(result, options.generate)))
     return 0
+
+
+def _describe_divergence(result: Result, plan: Plan) -> str:
+    """Return why a trial counts as diverged in a study that judges its numbers; "" if it does not."""
+    in_study = plan.make_result_in_study(result)
+    return f", diverged: {in_study.reason}" if in_study.diverged and result.is_done else ""
 
 
 def _print_lines(lines: Iterable[str]) -> None:

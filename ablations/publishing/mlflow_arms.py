@@ -16,6 +16,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import DesignArm, make_judged_values
 from unrolled.reports.formats import format_brackets, format_number, skip_none
+from unrolled.reports.scale import count_significant_decimals
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.contrast_lines import list_claims
@@ -205,6 +206,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
         return words
     metric = comparison.metric
     summary = _summarise_metric(arm.counted_arm, metric.name, {metric.name: metric})
-    median = format_number(summary.median)
-    mean = format_number(summary.mean)
+    decimals = max(4, count_significant_decimals(summary.median or 0.0, 4))
+    median = format_number(summary.median, decimals)
+    mean = format_number(summary.mean, decimals)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

@@ -122,6 +122,11 @@ def show_first_batches(arms: int) -> Iterator[Callable[[Result], None]]:
         yield lambda result: bar.advance(task)
 
 
+def _format_metric(value: float) -> str:
+    """Return a value with four decimals; of a smaller one, four significant digits."""
+    return f"{value:.4g}" if abs(value) < 0.001 else f"{value:.4f}"
+
+
 def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
     """Return a line on a trial that ended: its main metrics, name and time, or the reason of its failure."""
     facts = result.provenance
@@ -134,7 +139,7 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
         return make_visible(f"{name}: {result.trouble}{place}")
     names = dict.fromkeys([*judged, *result.trial.main_metrics])
     numbers = ", ".join(
-        f"{name.removeprefix('valid_')} {result.metrics[name]:.4f}"
+        f"{name.removeprefix('valid_')} {_format_metric(result.metrics[name])}"
         for name in names
         if name in result.metrics
     )

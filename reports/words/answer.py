@@ -60,8 +60,12 @@ def write_answer(
             lines[:0] = [Markup("{}:").format(context.capitalize())]
         keys = {part.factor.key for part in parts}
         other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.counted_arm.changes)]
-        if other_lines := _list_effect_lines(_list_arm_findings(other_claims, comparison), comparison):
-            heading = Markup("Other arms, compared with {}:").format(format_name(comparison.arms[0].name))
+        other_findings = _list_arm_findings(other_claims, comparison)
+        if other_lines := _list_effect_lines(other_findings, comparison):
+            heading = Markup("Other arms:")
+            if not any(finding.against for finding in other_findings):
+                baseline = format_name(comparison.arms[0].name)
+                heading = Markup("Other arms, compared with {}:").format(baseline)
             lines += [heading, *other_lines]
     headline = write_headline(findings, context, comparison)
     return tuple(filter(None, [headline, *lines, *_list_interaction_lines(factorial, comparison)]))

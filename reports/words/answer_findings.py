@@ -42,7 +42,8 @@ class Finding(NamedTuple):
         remarks = {
             "provisional": verdict.is_provisional,
             describe_lost(verdict.contrast, self.sides): verdict.makes_claim,
-            verdict.state.halt_reason: True,
+            # of a claim by another metric than the first, it is the first that is open
+            verdict.state.halt_reason: bool(verdict.stopping_rule) or not verdict.makes_claim,
             SKEWED: verdict.is_open_by_skewness and not verdict.state.halt_reason,
         }
         return ", ".join([*self.standing, *select_phrases(remarks)])

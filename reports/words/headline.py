@@ -29,8 +29,8 @@ NO_GAIN = ("diverges less often", "worse", "diverges more often", "the same with
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return the first sentence of an answer: the best arm, by how much it is better, over how many seeds.
 
-    - A grid, whose arms form lines, each a base and the arms compared with it: how many arms are better than
-      their base, and the best mean of each line.
+    - A grid, if no parts are asked for. Its arms form lines, each a base and the arms compared with it. The
+      sentence says how many arms are better than their base, and the best mean of each line.
     - A ladder, where arms are compared with other arms than the baseline: the arm that shows the largest
       gain over its base. The mean of the baseline follows and, if an arm is better, that of the best arm.
     - A study of parts: the part that shows the largest gain. No test ranks parts.
@@ -38,7 +38,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     Arms are ranked only once a contrast is decided.
     """
     has_claim = any(finding.verdict.makes_claim for finding in findings)
-    if has_claim and (lines := find_grid_lines(comparison)):
+    if has_claim and not context and (lines := find_grid_lines(comparison)):
         best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
         ranked = rank_named_arms(best_arms, comparison)
         listed = count_listed(ranked, MOST_LINES)

@@ -75,7 +75,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     `explain_open` says why it claims nothing.
     """
     if verdict.state.halt_reason:
-        return f"open: {verdict.state.halt_reason}"
+        return f"{_name_open_part(verdict, first_metric)}open: {verdict.state.halt_reason}"
     contrast = verdict.contrast
     looks = contrast.look.looks
     if len(looks) == 1:

@@ -27,6 +27,7 @@ from unrolled.reports.compare.factorial import find_parts, make_factorial
 from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.contrast_lines import list_claims
+from unrolled.reports.words.means import find_grid_lines
 
 
 def test_the_answer_has_the_effects_of_arms_the_best_first():
@@ -292,6 +293,25 @@ def test_an_arm_that_is_no_part_is_in_the_parts_answer():
     assert len(parts) >= 2
     lines = [line.striptags() for line in write_answer(comparison, parts)]
     assert [line for line in lines if line.startswith("lr 0.3 saves ")]
+
+
+def test_parts_beside_a_grid_are_not_counted_as_its_arms_and_its_bases_are_named():
+    switches = {"a": {"clip": 1.0}, "b": {"alpha": 1.0}, "both": {"clip": 1.0, "alpha": 1.0}}
+    arms = [make_arm("base", 0.0), make_arm("wide", 0.4, settings={"lr": 0.3})]
+    arms += [make_arm(name, -0.2 * len(settings), settings=settings) for name, settings in switches.items()]
+    arms += [
+        replace(make_arm(f"wide {wd}", 0.2, settings={"lr": 0.3, "wd": wd}), against="wide")
+        for wd in (0.1, 0.2)
+    ]
+    comparison = compare(design_arms(tuple(arms)))
+    assert find_grid_lines(comparison)
+    headline, *lines = [
+        line.striptags()
+        for line in write_answer(comparison, find_parts(comparison, make_factorial(comparison)))
+    ]
+    assert " of 2 arms" not in headline and "shows the largest gain" in headline
+    assert [line for line in lines if line.startswith("Other arms")] == ["Other arms:"]
+    assert any(line.startswith("wide 0.1") and " over wide" in line for line in lines)
 
 
 def test_a_gain_on_another_task_is_not_denied():
