@@ -12,6 +12,7 @@ from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
+from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import DeviceChoice, choose_device
 from unrolled.ablations.training.estimates import (
@@ -27,7 +28,7 @@ from unrolled.ablations.training.estimates import (
     read_measurements,
 )
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import choose_form, make_visible, plural
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Result, Trial
 
@@ -59,6 +60,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
     looks = ", ".join(map(str, study.rules.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
+    print(f"{choose_form(len(study.rules.seeds), 'seed', 'seeds')}: {format_seeds(study.rules.seeds)}")
     if plan:
         plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
     if plan and study.trainer.runs_user_code:

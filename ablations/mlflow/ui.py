@@ -53,8 +53,10 @@ def make_ui_command(uri: str, port: int) -> list[str]:
         "workers": "1",
         "allowed-hosts": f"127.0.0.1:{port},localhost:{port}",
         "cors-allowed-origins": f"http://127.0.0.1:{port}",
-        # without --app-dir, uvicorn would put the working folder first on its module path
-        "uvicorn-opts": f"--no-access-log --timeout-graceful-shutdown 5 --app-dir {os.devnull}",
+        # without --app-dir, uvicorn would put the working folder first on its module path; with a lifespan,
+        # which serves MLflow's assistant alone, Ctrl-C could end in a traceback
+        "uvicorn-opts": "--no-access-log --timeout-graceful-shutdown 5 --lifespan off"
+        f" --app-dir {os.devnull}",
     }
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]
     return [sys.executable, "-m", "mlflow", "ui", *flags]

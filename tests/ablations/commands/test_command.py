@@ -152,6 +152,7 @@ def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, call_com
     code, output, _ = call_command("plan", "small.toml", "--seeds", seeds)
     assert code == 0
     assert "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n" in output
+    assert f"\nseed{'s' if '-' in seeds else ''}: {seeds}\n" in output
 
 
 def test_the_plan_gives_a_contrasts_cost_and_chance_of_a_verdict(folder, call_command):
