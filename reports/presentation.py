@@ -19,6 +19,7 @@ class FigureColumn(NamedTuple):
 
     title: str
     format_value: Callable[[float], str]  # a Scale's method, or another function
+    depends_on_load: bool = False  # whether trials that run at the same time change it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.plans.retraining import explain_retraining
+from unrolled.ablations.plans.seen_results import warn_of_shared_seeds
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.seeds import format_seeds
@@ -61,6 +62,8 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     looks = ", ".join(map(str, study.rules.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
     print(f"{choose_form(len(study.rules.seeds), 'seed', 'seeds')}: {format_seeds(study.rules.seeds)}")
+    if (warning := warn_of_shared_seeds(study)) and not plan_store.has_plan(study.name, ledger):
+        print(warning)
     if plan:
         plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
     if plan and study.trainer.runs_user_code:

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
+from unrolled.ablations.study.seeds import format_seeds
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.files.canonical_json import canonical_json
+from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.study_rules import SEEN_PAIRS
 from unrolled.bench.trial import Result, Trial
 
@@ -99,6 +103,32 @@ def hash_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict
             content = canonical_json([trial.comparable_content, trial.command_template, trial.source])
             by_content[content][trial.seed] = numbers
     return tuple(numbers for numbers in by_content.values() if len(numbers) >= SEEN_PAIRS)
+
+
+def warn_of_shared_seeds(study: Study) -> str:
+    """Return a line for a first try, by `--seeds`, on seeds of the whole study; "" if it leaves them unseen.
+
+    The whole study would be declared after the page of the try, and so be exploratory.
+    """
+    seeds = study.rules.seeds
+    shared_seeds = [seed for seed in seeds if seed in study.declared_seeds]
+    is_try = len(shared_seeds) >= SEEN_PAIRS and len(seeds) < len(study.declared_seeds)
+    if not is_try or study.name in list_shipped_studies():
+        return ""
+    first = max(study.declared_seeds) + 1
+    return (
+        f"seeds {format_seeds(shared_seeds)} are seeds of the whole study: once they are seen, its claims are "
+        f"exploratory; try it on others: --seeds {first}-{first + len(seeds) - 1}"
+    )
+
+
+def describe_seen_pairs(plan: Plan) -> str:
+    """Return a line on the contrasts with results before the plan was declared; "" for none."""
+    if not plan.seen_pairs:
+        return ""
+    contrasts = plural(sum(not arm.seed_offset for arm, _ in plan.arm_pairs), "contrast")
+    whose = choose_form(len(plan.seen_pairs), "its claim is", "their claims are")
+    return f"{len(plan.seen_pairs)} of {contrasts} had results before this plan: {whose} exploratory"
 
 
 def count_repeated_pairs(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -74,16 +75,22 @@ def override_study(
 ) -> Study:
     """Return the study with the seeds of `--seeds` and the settings of `--set`.
 
-    A setting with one value replaces the baseline's; of several values, each becomes an arm. All of the given
-    seeds are trained, and looked at once, at their end. Raises BadInput.
+    A setting with one value replaces the baseline's; of several values, each becomes an arm. As many seeds as
+    the study has keep its looks. Other numbers of seeds are all trained, and looked at once, at their end.
+    Raises BadInput.
     """
     with name_error_place("--set"):
         check_texts(dict(sets))
         updates = _override_settings(study.file, sets)
+    declared_seeds = study.declared_seeds
     if seeds is not None:
-        updates |= {"seeds": parse_seeds(seeds), "looks": None}
+        new_seeds = parse_seeds(seeds)
+        declared_seeds = declared_seeds or study.rules.seeds
+        has_same_number = len(new_seeds) == len(study.rules.seeds)
+        updates |= {"seeds": new_seeds, "looks": study.rules.looks if has_same_number else None}
     with name_error_place(study.path):
-        return make_study(study.file.model_copy(update=updates), study.path, confirmed)
+        overridden = make_study(study.file.model_copy(update=updates), study.path, confirmed)
+    return replace(overridden, declared_seeds=declared_seeds)
 
 
 def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:

@@ -66,6 +66,8 @@ class Study:
     arms: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
+    declared_seeds: tuple[int, ...] = ()
+    """The seeds of its file, where `--seeds` replaced them; else ()."""
     repetition_differences: Mapping[str, float] | None = None
     """See `Plan`. Not None if an earlier plan has measured it."""
     unjudged_repetition_differences: Mapping[str, float] = field(default_factory=dict)

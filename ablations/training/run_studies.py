@@ -21,6 +21,7 @@ from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans import plan_store, retraining
 from unrolled.ablations.plans.plan import Plan, awaits_repetition
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.plans.seen_results import describe_seen_pairs, warn_of_shared_seeds
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.publishing.plan_page import (
     make_mlflow_report,
@@ -101,6 +102,8 @@ def _run_study(
     with ledger.lock_study(study.name, alone=judges_cost(study.rules.metrics)):
         device = _announce_device(study, options, ledger)
         study = plan_store.inherit_to_the_end(study, ledger)
+        if (warning := warn_of_shared_seeds(study)) and not plan_store.has_plan(study.name, ledger):
+            print_line(make_visible(f"{study.name}: {warning}"))
         plan, trials = make_plan(study, command, device.type)
         if stored_plan := plan_store.read_sound_plan(plan.study_name, ledger):
             plan = plan_store.copy_repetition(plan, stored_plan)  # it decides which trials are wanted
@@ -185,6 +188,8 @@ def _prepare_training(study_run: StudyRun) -> None:
     _check_arms(todo, study_run)
     study_run.store_plan(add_earlier_verdicts(study_run.plan, study_run.ledger))
     study_run.writer.open_study(study_run.plan)
+    if todo and (remark := describe_seen_pairs(study_run.plan)):
+        print_line(make_visible(f"{study_run.plan.study_name}: {remark}"))
     if todo and study_run.plan.trainer.runs_user_code:
         _print_costs(study_run)
     _settle_earlier_results(study_run)

@@ -12,12 +12,13 @@ from unrolled.bench.metric import Better, Kind
 from unrolled.bench.numbers import safe_exp
 
 
-class CostColumn(NamedTuple):
-    """A column of the page's table of costs."""
+class Column(NamedTuple):
+    """A column of a page: the mean of a metric over an arm's trials."""
 
-    head: str
+    title: str
     decimals: int = 0
     multiplier: float = 1.0  # multiplies the measured value to give the value that is shown
+    suffix: str = ""  # text after the value, such as "k" for thousands
     needs_gpu: bool = False  # whether it is shown only if some trial was trained on a GPU
 
 
@@ -46,8 +47,8 @@ class ChapterMetric:
     is_column: bool = False  # whether it is a column of the page's table of all trials
     has_curve: bool = False  # whether it, or the metric that it is derived from, is a field of `record.Epoch`
     derived_from: DerivedFrom | None = None  # the metric from whose mean and curve it is derived
-    figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
-    cost_column: CostColumn | None = None  # its column of the page's table of costs
+    figure_column: Column | None = None  # its column beside the page's main figure
+    cost_column: Column | None = None  # its column of the page's table of costs
     mlflow_position: Literal["", "first", "last_on_gpu"] = ""
     """Its place in MLflow's tables of arms: before the judged metrics, or after them if a GPU trained.
 
@@ -83,17 +84,18 @@ CHAPTER_METRICS = (
     ),
     ChapterMetric(
         name="speed_train", kind="speed", title="training speed", unit="tokens/s", can_be_judged=True,
-        figure_head="Tokens/s", mlflow_position="first",
+        figure_column=Column("Tokens/s", 1, 1e-3, "k"), mlflow_position="first",
     ),
     ChapterMetric(
-        name="model_parameters", figure_head="Parameters", cost_column=CostColumn("parameters"),
+        name="model_parameters", figure_column=Column("Parameters", 1, 1e-3, "k"),
+        cost_column=Column("parameters"),
     ),
-    ChapterMetric(name="train_updates", cost_column=CostColumn("updates")),
-    ChapterMetric(name="train_tokens", cost_column=CostColumn("tokens trained on")),
-    ChapterMetric(name="train_flops", cost_column=CostColumn("GFLOPs of training", 1, 1e-9)),
+    ChapterMetric(name="train_updates", cost_column=Column("updates")),
+    ChapterMetric(name="train_tokens", cost_column=Column("tokens trained on")),
+    ChapterMetric(name="train_flops", cost_column=Column("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
         name="speed_steady", kind="speed",
-        cost_column=CostColumn("tokens/s after the first epoch", needs_gpu=True),
+        cost_column=Column("tokens/s after the first epoch", needs_gpu=True),
         mlflow_position="last_on_gpu",
     ),
     ChapterMetric(name="speed_valid", kind="speed"),
@@ -101,15 +103,15 @@ CHAPTER_METRICS = (
     ChapterMetric(name="speed_valid_seconds", kind="time"),
     ChapterMetric(
         name="seconds", kind="time", title="duration", unit="s", can_be_judged=True,
-        cost_column=CostColumn("seconds", 1),
+        cost_column=Column("seconds", 1),
     ),
     ChapterMetric(
         name="memory_peak", kind="memory", title="peak memory", unit="MiB", can_be_judged=True,
-        cost_column=CostColumn("peak memory (MiB)"),
+        cost_column=Column("peak memory (MiB)"),
     ),
     ChapterMetric(
         name="gpu_memory_peak", kind="memory", title="peak GPU memory", unit="MiB",
-        cost_column=CostColumn("peak GPU memory (MiB)"), mlflow_position="last_on_gpu",
+        cost_column=Column("peak GPU memory (MiB)"), mlflow_position="last_on_gpu",
     ),
 )  # fmt: skip
 """The chapter's metrics, in the order of pages and of MLflow's tables."""

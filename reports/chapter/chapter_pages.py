@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from unrolled.bench.chapter.metric_table import CHAPTER_METRICS, ChapterMetric
+from unrolled.bench.chapter.metric_table import CHAPTER_METRICS, ChapterMetric, Column
+from unrolled.bench.metric import Kind
 from unrolled.bench.trainer import ImportName
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import FigureColumn, Presentation
@@ -12,9 +13,13 @@ PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log_fact
 """The scale that shows losses in nats as perplexities, exp(loss), and their differences in per cent."""
 
 
-def format_thousands(x: float) -> str:
-    """Return a number in thousands: 4500 → "4.5k"."""
-    return f"{format_number(x / 1000, 1)}k"
+def _make_figure_column(column: Column, kind: Kind) -> FigureColumn:
+    """Return a column beside the main figure, from a row of the metrics' table."""
+
+    def format_value(value: float) -> str:
+        return f"{format_number(value * column.multiplier, column.decimals)}{column.suffix}"
+
+    return FigureColumn(column.title, format_value, depends_on_load=kind in ("time", "speed"))
 
 
 def _make_scale(metric: ChapterMetric) -> Scale:
@@ -35,18 +40,18 @@ CHAPTER_PRESENTATION = Presentation(
     interval_clause=", given the validation set",
     scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS},
     cost_columns={
-        metric.name: Scale(title=cost.head, multiplier=cost.multiplier, decimals=cost.decimals)
+        metric.name: Scale(title=column.title, multiplier=column.multiplier, decimals=column.decimals)
         for metric in CHAPTER_METRICS
-        if (cost := metric.cost_column)
+        if (column := metric.cost_column)
     },
     gpu_costs=frozenset(
         metric.name for metric in CHAPTER_METRICS if metric.cost_column and metric.cost_column.needs_gpu
     ),
     columns=tuple(metric.name for metric in CHAPTER_METRICS if metric.is_column),
     figure_columns={
-        metric.name: FigureColumn(metric.figure_head, format_thousands)
+        metric.name: _make_figure_column(metric.figure_column, metric.kind)
         for metric in CHAPTER_METRICS
-        if metric.figure_head
+        if metric.figure_column
     },
     template="chapter.html",
     make_extras=ImportName("unrolled.reports.chapter.extras:make_extras"),

@@ -41,3 +41,10 @@ def merge_environments(comparison: Comparison) -> dict[str, str]:
         for name, values in sorted(values_by_name.items())
         if any(values)
     }
+
+
+def count_trials_at_a_time(comparison: Comparison) -> int:
+    """Return the most trials that ran at the same time on a machine, of those that count; 1 if unknown."""
+    arms = [arm.counted_arm for arm in comparison.arms]
+    counts = [r.provenance.get("trials_at_a_time", 1) for arm in arms for r in arm.finished_results]
+    return max(counts, default=1)

@@ -73,6 +73,7 @@ class Page:
     # the main figure, and the effect of each part
     panels: Sequence[forest.Panel]
     figure_columns: Mapping[str, FigureColumn]  # by metric
+    trials_at_a_time: int  # the most that ran at the same time on a machine
     has_intervals: bool  # whether some row has an interval
     parts: Sequence[Part]
     contexts: Mapping[str, str]  # the contexts in which some part has a verdict, with their designs
@@ -184,6 +185,7 @@ def _make_page(comparison: Comparison) -> Page:
         extras=extras,
         panels=forest.make_panels(comparison, extras),
         figure_columns=_find_figure_columns(comparison),
+        trials_at_a_time=machines.count_trials_at_a_time(comparison),
         has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
         parts=parts,
         contexts={

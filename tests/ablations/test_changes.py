@@ -33,9 +33,10 @@ METRIC = [
         "CHAPTER_METRICS = (\n",
         "CHAPTER_METRICS = (\n"
         '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", multiplier=100.0,\n'
-        '        can_be_judged=True, better="lower", is_column=True, has_curve=True),\n'
+        '        can_be_judged=True, better="lower", is_column=True, has_curve=True,\n'
+        '        figure_column=Column("Wrong", 0, 100.0, " in 100")),\n'
         '    ChapterMetric(name="valid_misses", title="missed words", can_be_judged=True, better="lower",\n'
-        "        is_column=True),\n",
+        '        is_column=True, mlflow_position="first", cost_column=Column("words missed")),\n',
     ),
 ]
 CLOCK = [
@@ -229,11 +230,15 @@ def test_new_metrics_options_and_figures_are_on_the_page_and_in_mlflow(changed_p
     assert "by wrong guesses" in page, "it judges"
     assert re.findall(r'multiples" data-metric="(\w+)"', page) == ["valid_errors"], "it has its own curve"
     assert ">missed words</th>" in page.lower(), "one that does not judge is a column"
+    assert re.search(r">Wrong</th>", page) and re.search(r"\d+ in 100</td>", page), "beside the figure"
+    assert ">words missed</th>" in page, "it is a cost"
     assert "no bias" in page
     assert "Means of all arms" in page
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
         options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
+        columns = database.execute("SELECT value FROM metrics WHERE key = 'valid/misses sd'").fetchall()
+    assert len(columns) == 2, "it is a column of arms"
     assert number >= 4 and {value for (value,) in options} == {"True", "False"}
     assert "1 of 1 bit-identical" in output, "the new clock is not compared"
 

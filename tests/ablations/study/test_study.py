@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.plans.seen_results import warn_of_shared_seeds
 from unrolled.ablations.study.chapter_factory import make_arm_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study import Study
@@ -167,6 +168,29 @@ def test_several_values_are_arms_one_at_a_time(study: Study) -> None:
     ]  # fmt: skip
     assert override.baseline.other_names == ("lr 0.01",)
     assert override.study_hash != study.study_hash
+
+
+@pytest.mark.parametrize(
+    ("seeds", "looks"), [("40-79", (10, 15, 20, 30, 40)), ("0-4", (5,)), ("0-49", (50,))]
+)
+def test_as_many_seeds_as_the_study_has_keep_its_looks(
+    edit_text: Edit, seeds: str, looks: tuple[int, ...]
+) -> None:
+    study = edit_text("seeds = [3, 0]\n", "")  # 40 seeds, with the usual looks
+    overridden = override_study(study, seeds=seeds)
+    assert overridden.rules.looks == looks
+    assert override_study(study, seeds="0-39").study_hash == study.study_hash
+
+
+@pytest.mark.parametrize(
+    ("seeds", "is_warned_of"), [("0-4", True), ("0-1", False), ("40-44", False), ("0-39", False)]
+)
+def test_a_first_try_on_seeds_of_the_whole_study_is_warned_of(
+    edit_text: Edit, seeds: str, is_warned_of: bool
+) -> None:
+    study = override_study(edit_text("seeds = [3, 0]\n", ""), seeds=seeds)
+    assert bool(warn_of_shared_seeds(study)) is is_warned_of
+    assert not warn_of_shared_seeds(override_study(load_study("toggles"), seeds=seeds)), "it is shipped"
 
 
 def test_another_model_from_the_command_line_drops_what_it_does_not_have(study: Study) -> None:
