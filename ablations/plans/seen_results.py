@@ -117,8 +117,8 @@ def warn_of_shared_seeds(study: Study) -> str:
         return ""
     first = max(study.declared_seeds) + 1
     return (
-        f"seeds {format_seeds(shared_seeds)} are seeds of the whole study: once they are seen, its claims are "
-        f"exploratory; try it on others: --seeds {first}-{first + len(seeds) - 1}"
+        f"seeds {format_seeds(shared_seeds)} are seeds of the whole study: once they are seen, its claims "
+        f"are exploratory; try it on others: --seeds {first}-{first + len(seeds) - 1}"
     )
 
 

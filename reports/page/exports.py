@@ -127,6 +127,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     better_in = "–"
     if contrast.is_paired and not contrast.is_all_tied:
         better_in = f"{contrast.better_count} of {contrast.pair_count}"
+        better_in += f" ({contrast.equal_count} equal)" if contrast.equal_count else ""
     if v is None:
         return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
     return (

@@ -95,6 +95,11 @@ class Contrast:
         return len(self.seeds)
 
     @property
+    def equal_count(self) -> int:
+        """The number of pairs in which neither side is better."""
+        return self.pair_count - self.better_count - self.worse_count
+
+    @property
     def omits_diverged(self) -> bool:
         """True if the mean leaves out diverged seeds."""
         return len(self.differences) < self.pair_count

@@ -208,7 +208,7 @@ def _describe_bound(comparison: Comparison, direction: Direction) -> str:
     """
     zone = comparison.metric.zone
     if direction is Direction.NONE and comparison.scale.log_factor:
-        return f"by {comparison.scale.format_zone(zone)} at most"
+        return f"by less than δ, {comparison.scale.format_zone(zone)}"
     end = comparison.metric.gain_sign * zone
     if direction is Direction.WORSE:
         end = -end

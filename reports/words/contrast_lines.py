@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from functools import partial
 
-from unrolled.bench.phrases import plural, select_phrases
+from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import describe_all, end_sentences, format_brackets
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (
+    describe_better_pairs,
     describe_remarks,
     describe_stage,
     describe_too_few_pairs,
@@ -85,8 +86,7 @@ def _describe_contrast(arm: ComparedArm, verdict: Verdict, comparison: Compariso
         if second := scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     if contrast.is_paired:
-        pairs = plural(contrast.pair_count, comparison.design.noun)
-        phrases.append(f"better on {contrast.better_count} of {pairs}")
+        phrases.append(describe_better_pairs(contrast, comparison.design.noun))
     phrases.append(describe_remarks(arm, comparison))
     return ", ".join(filter(None, phrases))
 

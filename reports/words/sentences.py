@@ -35,7 +35,7 @@ def describe_verdict(
         if scale.log_factor:
             zone = scale.format_zone(contrast.zone)
         test = f"within {zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
-    signs = f"better on {contrast.better_count} of {plural(contrast.pair_count, 'seed')}"
+    signs = describe_better_pairs(contrast, "seed")
     effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
     if contrast.is_all_tied:
         effect = [f"the same value {describe_all(contrast.pair_count, 'seed')}"]
@@ -47,6 +47,12 @@ def describe_verdict(
     }
     phrases = [*filter(None, effect), *select_phrases(remarks)]
     return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(phrases)}."
+
+
+def describe_better_pairs(contrast: Contrast, noun: str) -> str:
+    """Return on how many pairs an arm is better: "better on 18 of 30 seeds, equal on 7"."""
+    better = f"better on {contrast.better_count} of {plural(contrast.pair_count, noun)}"
+    return f"{better}, equal on {contrast.equal_count}" if contrast.equal_count else better
 
 
 def describe_divergence(verdict: Verdict) -> str:

@@ -118,7 +118,7 @@ def test_a_small_difference_is_bounded_in_its_own_direction(metric: str, kind: s
     text = "\n".join(write_lines(comparison))
     low, high = ("better", "worse") if judged.lower_is_better else ("worse", "better")
     assert f"low is {low} by less than 20 %" in text and f"high is {high} by less than 25 %" in text
-    assert f"same changes by {MINUS}20 to +25 % at most" in text
+    assert f"same changes by less than δ, {MINUS}20 to +25 %" in text
     sentence = describe_verdict(comparison.arms[3].verdict, "same", "a", comparison.scale)
     assert f"within {MINUS}20 to +25 % (TOST" in sentence
 

@@ -351,7 +351,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_else_exploratory(compare
     code, output, errors = compare("lm1", *words, "--set", "window=3")
     assert (code, errors, read_trial_counts(output)) == (0, "", PrintedCounts(trained=10))
     assert "LMModel1" in output.splitlines()[-4] and "LMModel2" in output.splitlines()[-3]
-    assert "exploratory" not in output
+    assert "had been seen" not in output
     assert read_trial_counts(compare("lm1", *words, "--set", "window=3")[1]) == PrintedCounts(stored=10)
     output = compare("lm2", "lm1", *words[1:], "--set", "window=3")[1]
     assert read_trial_counts(output) == PrintedCounts(stored=10)

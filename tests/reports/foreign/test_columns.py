@@ -62,7 +62,7 @@ def test_a_verdict_without_pairs_is_called_unpaired_and_counts_no_wins(tmp_path)
 
 def test_the_page_of_a_table_has_no_part_of_a_study(tmp_path) -> None:
     path = render(compare_sleep("ID"), tmp_path)
-    assert read_arm_rows(path)["2"]["wins"] == "9 of 10"
+    assert read_arm_rows(path)["2"]["wins"] == "9 of 10 1 equal"
     page = read_page_text(path)
     assert page.count("9 of 10") == 1
     assert "IDs better" in page
