@@ -155,12 +155,17 @@ class Metric:
         return not _STRUCTURAL.isdisjoint(_normalize_name(self.name))
 
     @property
+    def is_share(self) -> bool:
+        """True if it is known to lie between 0 and 1, or 0 and 100 %."""
+        return not SHARES.isdisjoint(_normalize_name(self.name))
+
+    @property
     def highest(self) -> float:
         """The highest possible value of a known share; infinity for any other metric.
 
         It is 1, or 100 if δ is 1 or more: an accuracy with a δ of 2 is in per cent.
         """
-        if self.ratio or not SHARES & {*_normalize_name(self.name)}:
+        if self.ratio or not self.is_share:
             return math.inf
         return 1.0 if self.delta < 1 else 100.0
 

@@ -297,6 +297,10 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     """
     if plan.repetition_differences and not plan.trainer.runs_user_code:
         yield "equal trials are said to differ, which those of the chapter do not"
+    if hidden_metrics := plan.unjudged_repetition_differences.keys() & {*plan.rules.qualities}:
+        yield f"{min(hidden_metrics)}, which is judged, is not among the numbers that are compared"
+    if plan.unjudged_repetition_differences and not plan.trainer.runs_user_code:
+        yield "numbers of equal trials are said to differ, which those of the chapter do not"
     for arm in plan.arms:
         if set(arm.trial_ids) != set(plan.rules.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"

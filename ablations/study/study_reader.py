@@ -132,9 +132,11 @@ def parse_study(text: str) -> StudyFile:
     except ValueError as error:  # also raised by an integer of 5,000 digits
         position = re.search(r"\(at line (\d+)", str(error))
         line = f"line {position[1]}: " if position else ""
-        if position and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
-            repeated = text.split("\n")[int(position[1]) - 1].strip()
-            raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
+        source = text.split("\n")[int(position[1]) - 1].strip() if position else ""
+        if re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
+            raise BadInput(f"{line}a key is given twice: {source}", cure="keep one of them") from error
+        if number := re.search(r"[=\[,]\s*[+-]?(\.\d+)", source):
+            raise BadInput(f"{line}is not TOML: {source}", cure=f"write 0{number[1]}") from error
         raise BadInput(f"{line}is not TOML: {error}") from error
     return check_keys(keys)
 

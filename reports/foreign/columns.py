@@ -92,6 +92,13 @@ def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.Data
     table = pd.DataFrame({"arm": arms, "seed": _read_pairs(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
         table[metric.name] = _read_numbers(frame[metric.name], ends == "done", source)
+        if metric.ratio and (unfit := (table[metric.name] <= 0) & (ends == "done")).any():
+            raise BadInput(
+                f"row {_find_row(unfit)}: {table[metric.name][unfit].iloc[0]:g} has no ratio",
+                place=source,
+                key=metric.name,
+                cure="give δ in the metric's unit, not in per cent",
+            )
     numbers = [metric.name for metric in columns.metrics]
     diverged = table[numbers].abs().eq(np.inf).any(axis=1) & (ends == "done")
     table[numbers] = table[numbers].mask(diverged, np.inf)  # a run diverges by every metric

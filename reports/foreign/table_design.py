@@ -129,6 +129,9 @@ def _list_doubts_of_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Colu
     fold = find_fold([*map(str, frame.columns)])
     if not columns.pair and fold and frame[fold].nunique() > 1:
         yield f"rows of several {fold} values share training rows, and are not independent: {FOLDS_CURE}"
+    if (folds := _count_folds(frame, columns)) and columns.test_share < 0.9 / folds:
+        share = f"a --test-share of {columns.test_share:g}"
+        yield f"each of {folds} folds of a cross-validation tests 1/{folds} of the data: {share} is too small"
     counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
     if columns.item == (SAMPLES,) and counts.nunique() > 1:
         number = f"{counts.min()} to {counts.max()}"
@@ -142,6 +145,12 @@ def _list_doubts_of_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Colu
     if marks := _list_standings(frame, columns):
         names = join_first(marks, 5)
         yield f"the study's page marks arms whose results may have been seen or judged before: {names}"
+
+
+def _count_folds(frame: pd.DataFrame, columns: Columns) -> int:
+    """Return the number of folds of a cross-validation whose folds are pairs; 0 for none, or for splits."""
+    folds = [name for name in columns.pair if "fold" in name.lower()]
+    return frame[folds[0]].nunique() if columns.test_share and folds else 0
 
 
 def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:

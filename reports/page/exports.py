@@ -90,7 +90,7 @@ def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
         "arm",
         "against",
         f"{view.design.noun}s",
-        "mean ± SD",
+        "geometric mean ± SD" if view.scale.log_factor else "mean ± SD",
         "Δ [interval] level",
         UNBIASED,
         "better in",

@@ -11,7 +11,7 @@ from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.compare.replicates import have_equal_fingerprints
-from unrolled.reports.formats import format_number, join_first_names, quote_name
+from unrolled.reports.formats import format_number, join_first_names, join_names, quote_name
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.words.page_limits import describe_missing_turns
@@ -38,6 +38,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         describe_warned_trials(comparison),
         describe_repeated_attempts(comparison),
         *(describe_lost_ratios(view) for view in comparison.views),
+        describe_relative_shares(comparison),
         describe_one_run_arms(comparison),
         describe_perfect_arms(comparison),
         describe_repeated_numbers(comparison),
@@ -105,6 +106,17 @@ def describe_lost_ratios(view: Comparison) -> str:
         f"a {view.scale.title} of 0 or less has no ratio, and counts as lost "
         f"({join_first(phrases, MOST_ARMS)}); a δ in the metric's unit needs none"
     )
+
+
+def describe_relative_shares(comparison: Comparison) -> str:
+    """Return a sentence on shares with a δ in per cent, which is not in points; "" if there are none."""
+    metrics = [metric for metric in comparison.design.rules.metrics if metric.ratio and metric.is_share]
+    if not metrics:
+        return ""
+    examples = join_names([f"{metric.shown_delta} of {metric.name}" for metric in metrics])
+    points = f"{metrics[0].delta / 100:g}, or {metrics[0].delta:g} if its values go to 100"
+    rule = f"a δ in per cent is relative: {examples} is a part of the value, not points"
+    return f"{rule}; for points give {points}"
 
 
 def describe_one_run_arms(comparison: Comparison) -> str:

@@ -12,6 +12,7 @@ from unrolled.reports.formats import end_sentences, join_first_names, quote_name
 from unrolled.reports.words.page_warnings import (
     describe_one_run_arms,
     describe_perfect_arms,
+    describe_relative_shares,
     describe_repeated_numbers,
     list_skewed_contrasts,
 )
@@ -98,12 +99,16 @@ def _list_foreign_notes(comparison: Comparison, test: str, warnings: Sequence[st
         DIVERGED_DEPENDENT: has_diverged and not has_independent_pairs,
         LOST_RUNS_COUNT_AGAINST: any(arm.failed_count or unpaired[arm.name] for arm in comparison.arms),
     }
-    doubts = [*comparison.design.doubts, *list_skewed_contrasts(comparison)]
+    doubts = [
+        *filter(None, [describe_relative_shares(comparison)]),
+        *comparison.design.doubts,
+        *list_skewed_contrasts(comparison),
+    ]
     return [
         *select_phrases(notes),
         *(f"WARNING: {sentence}." for sentence in doubts),
         *(
-            f"{quote_name(name)}: {plural(len(rows), 'row')} without a partner: "
+            f"{quote_name(name)}: {plural(len(rows), 'row')} without a number on both sides: "
             f"{comparison.design.pairing_column} {join_first_names(rows, MOST_ROWS)}"
             for name, rows in unpaired.items()
             if rows

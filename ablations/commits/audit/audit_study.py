@@ -31,7 +31,7 @@ from unrolled.ablations.training.budget import Budget, BudgetSupervisor
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.bench.study_rules import Audit, AuditedChange
 
 BASE = "base"
@@ -156,7 +156,7 @@ def _compare_removals(
             ]
             for removal in untried_removals:
                 removal.refuse(f"the program fails without it: {_explain_failure(removal, failures)}")
-    arms = _AuditArms(checkouts.tip_identity)
+    arms = _AuditArms(checkouts)
     # companions come before the changes that need them
     changes = [arms.add_removal(removal, history) for removal in reversed(removals)]
     return arms.tables, changes[::-1]
@@ -204,9 +204,10 @@ def _try_checkouts(
 class _AuditArms:
     """The arms of an audit: the tip without a change, and what each is compared with."""
 
-    def __init__(self, tip_identity: str) -> None:
+    def __init__(self, checkouts: Checkouts) -> None:
         self.tables: list[ArmTable] = []
-        self._tip = tip_identity
+        self._checkouts = checkouts
+        self._tip = checkouts.tip_identity
         self._names: dict[
             tuple[str, str], str
         ] = {}  # names by the identities of an arm's tree and its base's
@@ -218,7 +219,8 @@ class _AuditArms:
         if not removal.arm_tree or not removal.base_tree:
             return _describe_change(removal.change, history, reason=removal.reason)
         if removal.arm_tree.identity == removal.base_tree.identity:
-            return _describe_change(removal.change, history, companions=removal.companions)
+            reason = _explain_kept_edits(removal.change, self._checkouts)
+            return _describe_change(removal.change, history, companions=removal.companions, reason=reason)
         base = self._find_base(removal.base_tree)
         key = (removal.arm_tree.identity, removal.base_tree.identity)
         name = self._names.get(key, "")
@@ -257,13 +259,21 @@ def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTa
             is_gap = True
             continue
         arm = "" if identity == last_identity else change.name
-        changes.append(_describe_change(change, history, arm, against=last_arm if is_gap else ""))
+        reason = "" if arm else _explain_kept_edits(change, checkouts)
+        against = last_arm if is_gap else ""
+        changes.append(_describe_change(change, history, arm, reason=reason, against=against))
         is_gap = False
         if arm:
             tables.append(ArmTable(name=arm, set={"commit": arm}, against=last_arm))
             last_arm = arm
             last_identity = identity
     return tables, changes
+
+
+def _explain_kept_edits(change: Change, checkouts: Checkouts) -> str:
+    """Return why a change without an arm is not judged; "" if it edits no file that all sides share."""
+    edits = checkouts.list_kept_edits(change)
+    return f"edits {join_first(edits, 3)}, which all sides have as in the tip" if edits else ""
 
 
 def _describe_change(

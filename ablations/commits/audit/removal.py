@@ -40,9 +40,11 @@ class Checkouts:
         paths = [facts.path for facts in trial.snapshot.code.values()]
         self._counting = {path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root)}
         pair = CommitPair(history.repository, tip, tip)
-        names = list_base_patterns(self._factory, self._find_study_place(), pair)
+        self._fixed_patterns = list_base_patterns(self._factory, self._find_study_place(), pair)
         self._tip_files = set(pair.base_files)
-        self._fixed = {name for pattern in names for name in match_names(self._tip_files, pattern)}
+        self._fixed = {
+            name for pattern in self._fixed_patterns for name in match_names(self._tip_files, pattern)
+        }
 
     def add_commit(self, commit: Commit) -> str:
         """Check out a commit and return the identity of its trials.
@@ -66,6 +68,15 @@ class Checkouts:
         except BadInput:
             del self._by_name[commit.name]
             raise
+
+    def list_kept_edits(self, change: Change) -> list[str]:
+        """Return the files that a change edits and that stay as in the tip: data and frozen files."""
+        repository = self._history.repository
+        edits: set[str] = set()
+        for logged in change.commits:
+            pair = CommitPair(repository, repository.resolve(logged.parents[0]), logged.commit)
+            edits |= pair.find_edits(self._fixed_patterns).keys()
+        return sorted(edits)
 
     def is_kept(self, path: str) -> bool:
         """Return True for a file that stays as in the tip: data, frozen, or a file that does not count."""

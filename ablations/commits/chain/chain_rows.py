@@ -17,7 +17,10 @@ from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 RULES = {
-    "saffron": "At most {:g} of the keeps are expected to be false, if differences are normal (SAFFRON).",
+    "saffron": (
+        "If differences are normal, the expected number of false keeps is at most {:g} of that of keeps; "
+        "of none, it is of one (SAFFRON)."
+    ),
     "family-wise": "At most {:g} of chains have a false keep, if differences are normal (alpha spending).",
 }
 

@@ -58,6 +58,11 @@ def add_distance(body: dict[str, Any]) -> None:
     body["plan"]["repetition_differences"] = {"valid_loss": 9.0}
 
 
+def hide_numbers(body: dict[str, Any]) -> None:
+    """Say that a number differs between equal trials, so that no replay would compare it."""
+    body["plan"]["unjudged_repetition_differences"] = {"valid_loss": 0.1}
+
+
 def remove_machine(body: dict[str, Any]) -> None:
     """Remove the machine of a result."""
     body["result"]["provenance"] = 0
@@ -136,6 +141,7 @@ def test_a_planted_change_is_found_though_its_hashes_fit(bundle: Path, spoil: Sp
         (swap_seeds, "another seed, device or setting (seeds 0, 1)"),
         (change_title, "its trials have another title"),
         (add_distance, "equal trials are said to differ"),
+        (hide_numbers, "valid_loss, which is judged"),
     ],
 )
 def test_a_bundle_whose_plan_contradicts_itself_is_none(

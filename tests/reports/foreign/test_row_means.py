@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.designs import compare_table
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
@@ -206,7 +207,8 @@ def test_rows_that_are_judged_by_their_ratio_have_a_geometric_mean(item: str) ->
     logs = compare_table(frame.assign(extra=lambda f: 100 * np.log(f.extra)), replace(BY_SEED, item=(item,)))
     assert contrast.mean_difference == pytest.approx(logs.arms[1].contrast.mean_difference)
     frame.loc[3, "extra"] = 0.0
-    assert compare_table(frame, ratio).arms[1].contrast.missing_row_counts == (0, 1), "zero has no ratio"
+    with raises_bad_input("row 4: 0 has no ratio", key="extra"):
+        compare_table(frame, ratio)
 
 
 def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:

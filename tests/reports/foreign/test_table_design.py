@@ -57,6 +57,25 @@ def test_rows_of_folds_without_pairs_are_warned_of() -> None:
     assert not any("training rows" in doubt for doubt in list_doubts(runs.assign(split="valid")))
 
 
+@pytest.mark.parametrize(("share", "is_warned_of"), [(0.1, True), (0.19, False), (0.2, False)])
+def test_a_test_share_that_is_too_small_for_its_folds_is_warned_of(share: float, is_warned_of: bool) -> None:
+    folds = make_runs(seeds=5).rename(columns={"seed": "fold"})
+    assert any("too small" in doubt for doubt in list_doubts(folds, "fold", test_share=share)) is is_warned_of
+    splits = folds.rename(columns={"fold": "split"})
+    assert not any("too small" in doubt for doubt in list_doubts(splits, "split", test_share=share))
+
+
+def test_a_share_with_a_delta_in_per_cent_is_warned_of() -> None:
+    frame = make_runs().rename(columns={"loss": "accuracy"}).assign(accuracy=lambda f: np.exp(f.accuracy))
+    for delta, is_warned_of in (
+        (Metric("accuracy", 2.0, ratio=True), True),
+        (Metric("accuracy", 0.02), False),
+    ):
+        comparison = compare_table(frame, Columns(("arm",), ("seed",), (delta,)))
+        assert any("not points" in warning for warning in list_warnings(comparison)) is is_warned_of
+        assert ("not points" in write_screen(comparison)) is is_warned_of
+
+
 def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
     design = design_arms(
         tuple(make_arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head"))

@@ -81,6 +81,18 @@ def test_forward_each_commit_is_compared_with_the_one_before(branch: Branch) -> 
     assert answer.startswith("Of 3 changes 1 is shown to help; 1 hurts; 1 changes nothing")
 
 
+@pytest.mark.parametrize("flags", [(), ("--forward",)])
+def test_a_change_of_data_or_frozen_files_alone_is_not_judged(branch: Branch, flags: tuple[str, ...]) -> None:
+    branch.write("unrolled.toml", STUDY.replace("[baseline]", 'data = ["*.txt"]\n[baseline]'))
+    branch.commit("names its data")
+    branch.write("numbers.txt", "1\n")
+    branch.commit("adds data")
+    branch.add_part("first", -0.3, "helps")
+    _, changes, _ = branch.audit(*flags)
+    assert changes["adds data"]["effect"] == "not judged" and "numbers.txt" in changes["adds data"]["remark"]
+    assert changes["helps"]["effect"] == "helps"
+
+
 def test_a_merge_is_one_change_as_are_commit_and_revert(branch: Branch) -> None:
     git(branch.folder, "checkout", "-qb", "side")
     branch.add_part("first", -0.2, "one half")
