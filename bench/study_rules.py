@@ -65,6 +65,7 @@ class AuditedChange:
     taken_back_with: tuple[str, ...] = ()  # names of the later changes that must be taken back with it
     against: str = ""  # the arm it is compared with, if that is not the tip or the commit before it
     reason: str = ""  # why it was not judged; "" if it was
+    kept_edits: tuple[str, ...] = ()  # the files that it edits and that all arms have as in the tip
 
 
 @dataclass(frozen=True, kw_only=True)

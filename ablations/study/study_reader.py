@@ -130,13 +130,16 @@ def parse_study(text: str) -> StudyFile:
     except RecursionError as error:
         raise BadInput("is nested too deeply", cure=_DEPTH_CURE) from error
     except ValueError as error:  # also raised by an integer of 5,000 digits
-        position = re.search(r"\(at line (\d+)", str(error))
+        position = re.search(r"\(at line (\d+), column (\d+)", str(error))
         line = f"line {position[1]}: " if position else ""
-        source = text.split("\n")[int(position[1]) - 1].strip() if position else ""
+        source = text.split("\n")[int(position[1]) - 1] if position else ""
         if re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
-            raise BadInput(f"{line}a key is given twice: {source}", cure="keep one of them") from error
-        if number := re.search(r"[=\[,]\s*[+-]?(\.\d+)", source):
-            raise BadInput(f"{line}is not TOML: {source}", cure=f"write 0{number[1]}") from error
+            raise BadInput(
+                f"{line}a key is given twice: {source.strip()}", cure="keep one of them"
+            ) from error
+        if position and (number := re.match(r"([+-]?)(\.\d+)", source[int(position[2]) - 1 :])):
+            cure = f"write {number[1]}0{number[2]}"
+            raise BadInput(f"{line}is not TOML: {source.strip()}", cure=cure) from error
         raise BadInput(f"{line}is not TOML: {error}") from error
     return check_keys(keys)
 

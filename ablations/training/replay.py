@@ -49,9 +49,8 @@ def replay_sample(
     from its new result.
     """
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
-    if failed_count := sum(
-        not (result.is_done or result.diverged) for result in plan.read_results(ledger).values()
-    ):
+    failed_count = sum(result.status == "failed" for result in plan.read_results(ledger).values())
+    if failed_count:
         print(f"not checked: {plural(failed_count, 'failed trial')}, none of which is trained again")
     device = find_trial_device(results[0].trial, options)  # all trials of a plan have the same device
     conditions = make_trial_conditions([result.trial for result in results], options, device)

@@ -8,7 +8,13 @@ from unrolled.bench.phrases import choose_form, escape_markdown, plural, select_
 from unrolled.bench.study_rules import AuditedChange
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names, quote_name
+from unrolled.reports.formats import (
+    format_markdown_cell,
+    format_pipe_table,
+    join_first_names,
+    join_names,
+    quote_name,
+)
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.words.sentences import describe_divergence
 
@@ -61,9 +67,9 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
 
 def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
     """Return what a change does, by the first metric."""
-    if change.reason:
-        return ChangeEffect.NOT_JUDGED
     arm = _find_arm(change, comparison)
+    if change.reason or (change.kept_edits and arm is None):
+        return ChangeEffect.NOT_JUDGED
     if arm is None or _has_equal_numbers(arm, comparison):
         return ChangeEffect.NO_NUMBER
     if arm.verdict is None or not arm.verdict.makes_claim:
@@ -89,7 +95,9 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
     if change.reason:
         return change.reason
     side = "with it" if _is_forward(comparison) else "without it"
-    remarks = [] if arm else ["no file that counts differs"]
+    remarks = [] if arm or change.kept_edits else ["no file that counts differs"]
+    if change.kept_edits:
+        remarks.append(f"all arms have its edits of {join_first_names(change.kept_edits, 3)}")
     if change.taken_back_with:
         names = join_names([quote_name(name) for name in change.taken_back_with])
         remarks.append(f"compared without {names}, which cannot stay without it")

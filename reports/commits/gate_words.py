@@ -66,14 +66,13 @@ def describe_gate(comparison: Comparison) -> str:
     if gate is None:
         return ""
     looks_taken = comparison.design.rules.looks[: gate.looks_taken]
-    seed_count = max(looks_taken, default=0)
-    seeds = plural(seed_count, "seed")
+    seeds = plural(max(looks_taken, default=0), "seed")
     if gate.has_passed:
         titles = [view.scale.title for view in comparison.views]
-        diverged_count = seed_count - min(bound.pair_count for bound in gate.bounds.values())
-        remark = f"; at most {plural(diverged_count, 'seed')} diverged at the base, and showed nothing"
+        diverged_count = max(bound.diverged_count for bound in gate.bounds.values())
+        remark = f"{plural(diverged_count, 'seed')} diverged at the base, and showed nothing"
         outcome = f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"
-        return outcome + remark if diverged_count else outcome
+        return f"{outcome}; {remark}" if diverged_count else outcome
     if gate.fault:
         return f"Failed: {gate.fault}"
     return f"Not passed: open after {seeds} of {comparison.design.rules.looks[-1]}"

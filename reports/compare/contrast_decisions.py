@@ -106,6 +106,7 @@ def _make_look_input(
         looks=Looks(design.rules.looks),
         metrics=design.rules.metrics,
         lost_reasons={contrast: explain_lost(arm) for contrast, arm in arms.items()},
+        barred_seeds={contrast: evidence.find_seeds_without_ratio(arm) for contrast, arm in arms.items()},
         equal_seeds={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
     )
 

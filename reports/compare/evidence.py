@@ -54,6 +54,16 @@ class Evidence:
                     lost[seed] = self._explain_missing_number(metric, side, seed)
         return lost
 
+    def find_seeds_without_ratio(self, name: str) -> set[Any]:
+        """Return the seeds on which a side of a contrast has a value that δ in per cent cannot judge."""
+        return {
+            seed
+            for numbers in self.judged_values.values()
+            for side in (name, self.design.bases[name])
+            for seed, status in self.statuses[side].items()
+            if status == "done" and seed not in numbers[side] and side not in self.one_run_seeds
+        }
+
     def _explain_missing_number(self, metric: str, side: str, seed: Any) -> str:
         """Return why a trial that ended has no number of a metric."""
         if side in self.one_run_seeds:

@@ -149,8 +149,8 @@ def _list_doubts_of_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Colu
 
 def _count_folds(frame: pd.DataFrame, columns: Columns) -> int:
     """Return the number of folds of a cross-validation whose folds are pairs; 0 for none, or for splits."""
-    folds = [name for name in columns.pair if "fold" in name.lower()]
-    return frame[folds[0]].nunique() if columns.test_share and folds else 0
+    fold = find_fold(columns.pair)
+    return frame[fold].nunique() if columns.test_share and "fold" in fold.lower() else 0
 
 
 def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:

@@ -47,6 +47,7 @@ class Bound:
 
     metric: Metric
     pair_count: int = 0  # number of pairs that converged on both sides
+    diverged_count: int = 0  # number of seeds of its last look that diverged, on both sides or at the base
     worse: float | None = None  # their mean, in the metric's unit; negative if the head is better
     upper: float = math.inf
     lower: float = -math.inf
@@ -64,6 +65,7 @@ class Bound:
         """Return the bound after one more look, at which head and base have these values by seed."""
         head, base = sides
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
+        diverged_count = len(head) - len(seeds)
         head, base = select_side_seeds(sides, seeds)
         contrast = compare_pairs(
             head,
@@ -75,7 +77,7 @@ class Bound:
         )
         interval = contrast.interval(ALPHA, tails=1)
         if interval is None or contrast.mean_difference is None or contrast.pair_count < FEWEST_SEEDS:
-            return replace(self, pair_count=contrast.pair_count)
+            return replace(self, pair_count=contrast.pair_count, diverged_count=diverged_count)
         worse = contrast.mean_difference
         if not contrast.lower_is_better:
             worse = -worse
@@ -83,6 +85,7 @@ class Bound:
         return replace(
             self,
             pair_count=contrast.pair_count,
+            diverged_count=diverged_count,
             worse=worse,
             upper=min(self.upper, interval.high),
             lower=max(self.lower, interval.low),

@@ -26,6 +26,8 @@ class LookInput(Generic[Key]):
     metrics: Sequence[Metric]
     # by contrast, the seeds that cannot have a result, with the reason: {"b": {3: "failed"}}
     lost_reasons: Mapping[Key, Mapping[int, str]] = field(default_factory=dict)
+    # by contrast, the lost seeds whose values are known and cannot be judged, as zero has no ratio
+    barred_seeds: Mapping[Key, Collection[int]] = field(default_factory=dict)
     # by contrast, the seeds on which both sides are known to have computed the same
     equal_seeds: Mapping[Key, Collection[int]] = field(default_factory=dict)
 
@@ -56,11 +58,15 @@ class LookInput(Generic[Key]):
     def explain_block(self, name: Key, k: int) -> str:
         """Return why a contrast gets no look k: "seed 3 failed"; "" if it does.
 
-        A contrast that lost half of the seeds of look k, or of an earlier look, goes no further. The reason
+        A contrast that lost half of the seeds of look k, or of an earlier look, goes no further. Nor does one
+        with a barred seed: its value may be worse than any that a lost seed is taken to have. The reason
         names the seeds that the earliest of these looks lost.
         """
+        barred_seeds = self.barred_seeds.get(name, ())
         for look, n in enumerate(self.looks.pair_counts[: k + 1]):
             lost = self.select_lost_seeds(name, look)
-            if 2 * len(lost) >= n:
+            barred = {seed: reason for seed, reason in lost.items() if seed in barred_seeds}
+            if barred or 2 * len(lost) >= n:
+                lost = barred or lost
                 return join_first([f"seed {seed} {reason}" for seed, reason in lost.items()], 2)
         return ""

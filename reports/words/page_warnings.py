@@ -103,7 +103,7 @@ def describe_lost_ratios(view: Comparison) -> str:
     if not phrases:
         return ""
     return (
-        f"a {view.scale.title} of 0 or less has no ratio, and counts as lost "
+        f"a {view.scale.title} of 0 or less has no ratio, so that its contrasts stay open "
         f"({join_first(phrases, MOST_ARMS)}); a δ in the metric's unit needs none"
     )
 

@@ -108,7 +108,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, warnings: Sequence[st
         *select_phrases(notes),
         *(f"WARNING: {sentence}." for sentence in doubts),
         *(
-            f"{quote_name(name)}: {plural(len(rows), 'row')} without a number on both sides: "
+            f"{quote_name(name)}: {plural(len(rows), 'row')} without a partner: "
             f"{comparison.design.pairing_column} {join_first_names(rows, MOST_ROWS)}"
             for name, rows in unpaired.items()
             if rows

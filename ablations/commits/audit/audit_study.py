@@ -15,7 +15,12 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.commits.audit.clone import Clone
 from unrolled.ablations.commits.audit.history import Change, History, read_history
 from unrolled.ablations.commits.audit.removal import TIP, Checkouts, Removal, Tree, TreeBuilder, list_removals
-from unrolled.ablations.commits.commit_pair import STUDY_FILE, find_program_folder, read_study_at
+from unrolled.ablations.commits.commit_pair import (
+    STUDY_FILE,
+    find_file_place,
+    find_program_folder,
+    read_study_at,
+)
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
@@ -31,7 +36,7 @@ from unrolled.ablations.training.budget import Budget, BudgetSupervisor
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.phrases import join_first, make_visible, plural
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_rules import Audit, AuditedChange
 
 BASE = "base"
@@ -112,7 +117,8 @@ def _make_audit(
         factory = make_study(file.model_copy(update={"arm": commits}), path, options.yes).baseline.factory
         assert isinstance(factory, ProgramFactory)
         factory = replace(factory, baseline=file.baseline)
-        checkouts = Checkouts(history, factory, options.results)
+        study_file = find_file_place(Path(path), history.repository)
+        checkouts = Checkouts(history, factory, options.results, study_file)
         if options.forward:
             tables, changes = _compare_forward(history, checkouts)
         else:
@@ -158,7 +164,7 @@ def _compare_removals(
                 removal.refuse(f"the program fails without it: {_explain_failure(removal, failures)}")
     arms = _AuditArms(checkouts)
     # companions come before the changes that need them
-    changes = [arms.add_removal(removal, history) for removal in reversed(removals)]
+    changes = [arms.add_removal(removal) for removal in reversed(removals)]
     return arms.tables, changes[::-1]
 
 
@@ -212,15 +218,14 @@ class _AuditArms:
             tuple[str, str], str
         ] = {}  # names by the identities of an arm's tree and its base's
 
-    def add_removal(self, removal: Removal, history: History) -> AuditedChange:
+    def add_removal(self, removal: Removal) -> AuditedChange:
         """Add the arms that show the effect of a change, and return the change with their names."""
         if removal.change.is_undone:
-            return _describe_change(removal.change, history)
+            return _describe_change(removal.change, self._checkouts)
         if not removal.arm_tree or not removal.base_tree:
-            return _describe_change(removal.change, history, reason=removal.reason)
+            return _describe_change(removal.change, self._checkouts, reason=removal.reason)
         if removal.arm_tree.identity == removal.base_tree.identity:
-            reason = _explain_kept_edits(removal.change, self._checkouts)
-            return _describe_change(removal.change, history, companions=removal.companions, reason=reason)
+            return _describe_change(removal.change, self._checkouts, companions=removal.companions)
         base = self._find_base(removal.base_tree)
         key = (removal.arm_tree.identity, removal.base_tree.identity)
         name = self._names.get(key, "")
@@ -229,7 +234,7 @@ class _AuditArms:
             self._names[key] = name
             self.tables.append(ArmTable(name=name, set={"commit": name}, against=base))
         against = "" if base == TIP else base
-        return _describe_change(removal.change, history, name, removal.companions, against=against)
+        return _describe_change(removal.change, self._checkouts, name, removal.companions, against=against)
 
     def _find_base(self, tree: Tree) -> str:
         """Return the name of the arm of a tree, which is added if there is none."""
@@ -255,13 +260,11 @@ def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTa
         try:
             identity = checkouts.add_commit(replace(logged.commit, name=change.name))
         except BadInput as error:
-            changes.append(_describe_change(change, history, reason=f"the program cannot run: {error}"))
+            changes.append(_describe_change(change, checkouts, reason=f"the program cannot run: {error}"))
             is_gap = True
             continue
         arm = "" if identity == last_identity else change.name
-        reason = "" if arm else _explain_kept_edits(change, checkouts)
-        against = last_arm if is_gap else ""
-        changes.append(_describe_change(change, history, arm, reason=reason, against=against))
+        changes.append(_describe_change(change, checkouts, arm, against=last_arm if is_gap else ""))
         is_gap = False
         if arm:
             tables.append(ArmTable(name=arm, set={"commit": arm}, against=last_arm))
@@ -270,22 +273,16 @@ def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTa
     return tables, changes
 
 
-def _explain_kept_edits(change: Change, checkouts: Checkouts) -> str:
-    """Return why a change without an arm is not judged; "" if it edits no file that all sides share."""
-    edits = checkouts.list_kept_edits(change)
-    return f"edits {join_first(edits, 3)}, which all sides have as in the tip" if edits else ""
-
-
 def _describe_change(
     change: Change,
-    history: History,
+    checkouts: Checkouts,
     arm: str = "",
     companions: Sequence[Change] = (),
     *,
     reason: str = "",
     against: str = "",
 ) -> AuditedChange:
-    added, deleted = history.count_lines(change)
+    added, deleted = checkouts.history.count_lines(change)
     return AuditedChange(
         name=change.name,
         hash=change.first.hash,
@@ -295,4 +292,5 @@ def _describe_change(
         taken_back_with=tuple(companion.name for companion in companions),
         against=against,
         reason=reason,
+        kept_edits=checkouts.list_kept_edits(change),
     )

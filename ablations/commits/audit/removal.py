@@ -27,8 +27,9 @@ MOST_COMPANION_SETS = 24
 class Checkouts:
     """The program in a checkout of each commit that is compared, with the tip's data and frozen files."""
 
-    def __init__(self, history: History, factory: ProgramFactory, results: Path) -> None:
-        self._history = history
+    def __init__(self, history: History, factory: ProgramFactory, results: Path, study_file: str) -> None:
+        """`study_file` is its path from the repository's top; "" if it lies outside."""
+        self.history = history
         self._factory = factory
         self._results = results
         self._by_name: dict[str, ProgramFactory] = {}
@@ -40,6 +41,7 @@ class Checkouts:
         paths = [facts.path for facts in trial.snapshot.code.values()]
         self._counting = {path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root)}
         pair = CommitPair(history.repository, tip, tip)
+        self._study_file = study_file
         self._fixed_patterns = list_base_patterns(self._factory, self._find_study_place(), pair)
         self._tip_files = set(pair.base_files)
         self._fixed = {
@@ -52,8 +54,8 @@ class Checkouts:
         Two commits have one identity if all files that count are equal. Raises BadInput if the program is not
         in the commit.
         """
-        repository = self._history.repository
-        pair = CommitPair(repository, self._history.tip, commit)
+        repository = self.history.repository
+        pair = CommitPair(repository, self.history.tip, commit)
         place = self._find_study_place()
         edits = pair.find_edits(list_base_patterns(self._factory, place, pair))
         if edits:
@@ -69,14 +71,14 @@ class Checkouts:
             del self._by_name[commit.name]
             raise
 
-    def list_kept_edits(self, change: Change) -> list[str]:
-        """Return the files that a change edits and that stay as in the tip: data and frozen files."""
-        repository = self._history.repository
-        edits: set[str] = set()
-        for logged in change.commits:
-            pair = CommitPair(repository, repository.resolve(logged.parents[0]), logged.commit)
-            edits |= pair.find_edits(self._fixed_patterns).keys()
-        return sorted(edits)
+    def list_kept_edits(self, change: Change) -> tuple[str, ...]:
+        """Return the files that a change edits and that all arms have as in the tip; () if it is undone.
+
+        They are the study's file, data and frozen files.
+        """
+        edits = set() if change.is_undone else self.history.list_files(change)
+        kept = {name for pattern in self._fixed_patterns for name in match_names(edits, pattern)}
+        return tuple(sorted(kept | (edits & {self._study_file})))
 
     def is_kept(self, path: str) -> bool:
         """Return True for a file that stays as in the tip: data, frozen, or a file that does not count."""
@@ -93,7 +95,7 @@ class Checkouts:
 
     def _find_study_place(self) -> str | None:
         folder = self._factory.table.study_folder
-        return self._history.repository.find_subfolder(Path(folder)) if folder else None
+        return self.history.repository.find_subfolder(Path(folder)) if folder else None
 
     @property
     def factory(self) -> ProgramFactory:

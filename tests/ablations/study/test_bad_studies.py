@@ -94,6 +94,8 @@ def test_a_missing_key_is_named(tmp_path: Path, text: str, item: str) -> None:
         (LM6 + 'model = "lm7"', "", 'line 5: a key is given twice: model = "lm7"'),
         (LM6 + "[design]\n[design]\n", "", "line 6: a key is given twice: [design]"),
         (LM6 + "lr = .01", "", "write 0.01"),
+        (LM6 + "lr = [1, -.5]", "", "write -0.5"),
+        (LM6 + 'a = "--lr=.9', "", "Illegal character"),
         ("a = " + "[" * 5000, "", "nested"),
         (LM6 + "lr." + "a." * 5000 + "b = 1", "baseline.lr.a.a", "nested"),
         (LM6 + "lr." + "a." * 20 + "b = 1", "baseline.lr.a.a", "nested"),

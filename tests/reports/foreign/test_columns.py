@@ -95,7 +95,7 @@ def test_rows_without_a_partner_are_listed_and_not_compared(tmp_path) -> None:
         write_comparison_markdown(comparison),
         read_page_text(render(comparison, tmp_path)),
     ):
-        assert "2: 2 rows without a number on both sides: ID 3, 6" in text
+        assert "2: 2 rows without a partner: ID 3, 6" in text
 
 
 @pytest.mark.parametrize("pairs", [3, 6])

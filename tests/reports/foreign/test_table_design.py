@@ -67,11 +67,11 @@ def test_a_test_share_that_is_too_small_for_its_folds_is_warned_of(share: float,
 
 def test_a_share_with_a_delta_in_per_cent_is_warned_of() -> None:
     frame = make_runs().rename(columns={"loss": "accuracy"}).assign(accuracy=lambda f: np.exp(f.accuracy))
-    for delta, is_warned_of in (
+    for metric, is_warned_of in (
         (Metric("accuracy", 2.0, ratio=True), True),
         (Metric("accuracy", 0.02), False),
     ):
-        comparison = compare_table(frame, Columns(("arm",), ("seed",), (delta,)))
+        comparison = compare_table(frame, Columns(("arm",), ("seed",), (metric,)))
         assert any("not points" in warning for warning in list_warnings(comparison)) is is_warned_of
         assert ("not points" in write_screen(comparison)) is is_warned_of
 

@@ -123,3 +123,13 @@ def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     assert arm.reason_not_compared.startswith("open: seed 0 has no error to judge")
     assert arm.failed_count == 0
     assert not any(decide_looks(design).next_seed_counts.values()), "the driver decides as the page does"
+
+
+def test_one_value_without_a_ratio_leaves_its_contrast_open():
+    design = make_program_design(Metric("error", 5.0, ratio=True))
+    base, second = design.arms
+    last_seed = max(second.results)
+    results = {**second.results, last_seed: set_metrics(second, error=0.0).results[last_seed]}
+    assert compare(design).arms[1].verdict.makes_claim
+    arm = compare(replace(design, arms=(base, replace(second, results=results)))).arms[1]
+    assert not arm.verdict.makes_claim and arm.verdict.state.halt_reason

@@ -51,6 +51,22 @@ def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **facts: object) -> Gate
 NOISE = np.random.default_rng(1).standard_normal(40)
 
 
+@pytest.mark.parametrize("diverged_count", [0, 3])
+def test_seeds_that_diverged_are_counted_though_a_bound_is_reached_early(diverged_count: int) -> None:
+    accuracies = dict.fromkeys(SEEDS, 0.5)
+    head, base = make_pair(1.3 * NOISE)
+    diverged = dict.fromkeys(range(diverged_count), math.inf)
+    sides = {
+        "loss": (head | diverged, base | diverged),
+        "accuracy": (accuracies | dict.fromkeys(diverged, -math.inf),) * 2,
+    }
+    gate = decide({"": sides}, metrics=(LOSS, ACCURACY), equal_seeds={"": SEEDS})
+    assert gate.has_passed
+    bounds = gate.bounds
+    assert bounds["", "accuracy"].pair_count < bounds["", "loss"].pair_count
+    assert {bound.diverged_count for bound in bounds.values()} == {diverged_count}
+
+
 @pytest.mark.parametrize("law", ["normal", "exponential"])
 def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
     worse = 1.0 + gate_law(law, 1.0, 60, seed=2)

@@ -54,6 +54,19 @@ def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
     assert [v.contrast.lost_count for v in decisions.verdicts["better"].values()] == [0, 1]
 
 
+def test_a_contrast_with_a_value_that_cannot_be_judged_stays_open() -> None:
+    """A reward of −5 has no ratio, and is worse than the worst pair that a lost seed is taken to be."""
+    facts = {
+        "lost_reasons": {"better": {SEEDS[2]: "has no reward to judge"}},
+        "barred_seeds": {"better": {SEEDS[2]}},
+    }
+    decisions = run_looks({**PAIRS, "better": drop_seeds(PAIRS["better"], SEEDS[2])}, **facts)
+    assert get_halt_reasons(decisions)["better"] == f"seed {SEEDS[2]} has no reward to judge"
+    assert get_outcome(decisions, "better")[0] == "open"
+    assert decisions.next_seed_counts["better"] == 0
+    assert get_outcome(decisions, "worse") == get_outcome(run_looks(PAIRS), "worse")
+
+
 def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
     failed_seeds = SEEDS[6:16]
     pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}

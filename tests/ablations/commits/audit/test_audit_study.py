@@ -81,16 +81,34 @@ def test_forward_each_commit_is_compared_with_the_one_before(branch: Branch) -> 
     assert answer.startswith("Of 3 changes 1 is shown to help; 1 hurts; 1 changes nothing")
 
 
-@pytest.mark.parametrize("flags", [(), ("--forward",)])
-def test_a_change_of_data_or_frozen_files_alone_is_not_judged(branch: Branch, flags: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("flags", "undone"),
+    [
+        ((), ("more seeds and its revert", "changes no number")),
+        (("--forward",), ("more seeds", "not judged")),
+    ],
+)
+def test_edits_that_all_arms_have_are_not_judged_and_are_told(
+    branch: Branch, flags: tuple[str, ...], undone: tuple[str, str]
+) -> None:
     branch.write("unrolled.toml", STUDY.replace("[baseline]", 'data = ["*.txt"]\n[baseline]'))
     branch.commit("names its data")
     branch.write("numbers.txt", "1\n")
     branch.commit("adds data")
     branch.add_part("first", -0.3, "helps")
+    branch.write("numbers.txt", "2\n")
+    branch.add_part("second", 0.3, "hurts, with other data")
+    branch.replace("unrolled.toml", "seeds = 5", "seeds = 6")
+    reverted = branch.commit("more seeds")
+    git(branch.folder, "revert", "--no-edit", reverted)
     _, changes, _ = branch.audit(*flags)
-    assert changes["adds data"]["effect"] == "not judged" and "numbers.txt" in changes["adds data"]["remark"]
-    assert changes["helps"]["effect"] == "helps"
+    facts = {subject: (change["effect"], change["remark"]) for subject, change in changes.items()}
+    assert facts["names its data"] == ("not judged", "all arms have its edits of unrolled.toml")
+    assert facts["adds data"] == ("not judged", "all arms have its edits of numbers.txt")
+    assert facts["helps"] == ("helps", "")
+    assert facts["hurts, with other data"] == ("hurts", "all arms have its edits of numbers.txt")
+    subject, effect = undone
+    assert facts[subject][0] == effect
 
 
 def test_a_merge_is_one_change_as_are_commit_and_revert(branch: Branch) -> None:
