@@ -51,7 +51,7 @@ def replay_sample(
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
     failed_count = sum(result.status == "failed" for result in plan.read_results(ledger).values())
     if failed_count:
-        print(f"not checked: {plural(failed_count, 'failed trial')}, none of which is trained again")
+        print(f"not trained again: {plural(failed_count, 'failed trial')}")
     device = find_trial_device(results[0].trial, options)  # all trials of a plan have the same device
     conditions = make_trial_conditions([result.trial for result in results], options, device)
     outcomes = replay_trials(results, conditions, plan)

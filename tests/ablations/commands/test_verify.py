@@ -111,6 +111,13 @@ def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) 
     assert f"valid_loss at 1 {last_loss - 0.25!r} in the ledger, {last_loss!r} in the replay\n" in output
 
 
+def test_failed_trials_are_counted_as_not_trained_again(folder, verify) -> None:
+    result = list_results(folder, "done")[0]
+    failed = replace(result, status="failed", reason="out of memory", metrics={}, curves={})
+    Ledger(folder / "results").record_result(failed)
+    assert verify() == (0, "not trained again: 1 failed trial\n3 of 3 bit-identical\n")
+
+
 def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> None:
     shutil.rmtree("results/details")
     ledger = Ledger(Path("results"))
