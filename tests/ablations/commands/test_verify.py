@@ -113,8 +113,9 @@ def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) 
 
 def test_failed_trials_are_counted_as_not_trained_again(folder, verify) -> None:
     result = list_results(folder, "done")[0]
-    failed = replace(result, status="failed", reason="out of memory", metrics={}, curves={})
-    Ledger(folder / "results").record_result(failed)
+    ledger = Ledger(folder / "results")
+    ledger.remove_result(result.trial.id)
+    ledger.record_result(replace(result, status="failed", reason="out of memory", metrics={}, curves={}))
     assert verify() == (0, "not trained again: 1 failed trial\n3 of 3 bit-identical\n")
 
 
