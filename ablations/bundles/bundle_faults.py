@@ -50,6 +50,7 @@ def list_unchecked_parts(bundle: Bundle) -> Iterator[str]:
         yield "files/ of a program that reads files elsewhere"
     if not bundle.is_trusted and any(bundle.root.glob("plugins/*")):
         yield "plugins/"
+    yield "the plan's question, δ, looks, date and marks"
 
 
 def _select_trials(bundle: Bundle) -> list[Trial]:

@@ -38,7 +38,8 @@ def gate(study: str, options: GateOptions) -> int:
     if not change.study.contrasts:
         print(make_visible(sides))
         edit_note = f" (edited: {', '.join(change.edits)})" if change.edits else ""
-        sentence = f"Passed: no file that counts differs, and nothing is trained{edit_note}"
+        others = " but for those that the base decides" if change.remarks else ""
+        sentence = f"Passed: no file that counts differs{others}, and nothing is trained{edit_note}"
         print(make_visible(f"{sentence}."))
         _write_markdown(f"**{escape_markdown(sentence)}.**\n\n{escape_markdown(sides)}\n", options)
         return 0

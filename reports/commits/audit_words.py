@@ -148,6 +148,12 @@ def describe_audit(comparison: Comparison) -> str:
     same = counts[ChangeEffect.NOTHING] + counts[ChangeEffect.NO_NUMBER]
     total = plural(len(audit.changes), "change")
     answer = f"Of {total} the tip is shown to need {helping or 'none'}"
+    joint_count = sum(
+        bool(change.taken_back_with) and find_effect(change, comparison) is ChangeEffect.HELPS
+        for change in audit.changes
+    )
+    if joint_count and not audit.forward:
+        answer += f" ({joint_count} of them without the later changes that need it)"
     hurts = choose_form(hurting, "hurts it", "hurt it")
     if audit.forward:
         answer = f"Of {total} {helping or 'none'} {choose_form(helping or 1, 'is', 'are')} shown to help"

@@ -9,6 +9,7 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gates import GateOutcome
+from unrolled.reports.statistics.seed_values import Interval
 
 
 class GateRow(NamedTuple):
@@ -31,7 +32,8 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     first_arm = comparison.judged_arms[0].name if comparison.judged_arms else ""
     for (arm, _), bound in comparison.gate.bounds.items():
         scale = comparison.design.find_scale(bound.metric)
-        worst = _describe_change(bound.upper, bound.metric, scale)
+        ends = Interval(-abs(bound.upper), abs(bound.upper), 0.95)  # with decimals that tell it from δ
+        worst = _describe_change(bound.upper, bound.metric, scale, ends)
         if bound.worse is not None and bound.worse > bound.upper:  # the mean of the last look lies beyond it
             worst += " by an earlier look"
         delta = scale.format_delta(bound.metric.zone)
@@ -51,13 +53,13 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     return rows
 
 
-def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
+def _describe_change(worse: float | None, metric: Metric, scale: Scale, ends: Interval | None = None) -> str:
     """Return how much higher or lower the head is, from how much worse it is: "0.3 points lower"."""
     if worse is None or not math.isfinite(worse):
         return "–"
     if not worse:
         return "equal"
-    return scale.describe_difference(-metric.gain_sign * worse)
+    return scale.describe_difference(-metric.gain_sign * worse, ends)
 
 
 def describe_gate(comparison: Comparison) -> str:

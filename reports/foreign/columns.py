@@ -5,6 +5,7 @@ of pairs, as in a study. Without a column that pairs rows, the arms are compared
 """
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from unrolled.reports.compare.row_matches import ONE_RUN
 from unrolled.reports.foreign.row_means import PAIR, average_rows, find_one_run_arms
 
 LONGEST_NAME = 200
+SEPARATOR = " / "
+"""What stands between the values of several columns in the name of an arm."""
 FOLDS_CURE = "write --pair repeat,fold --test-share 0.1, for ten folds"
 RUN_COLUMNS = {
     "seed",
@@ -225,13 +228,23 @@ def _read_shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Seri
 
 
 def join_labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd.Series[str]":
-    """Return the values of these columns as one text for each row."""
+    """Return the values of these columns as one text for each row.
+
+    Raises BadInput if a cell is empty, or if rows with other values have the same text.
+    """
     for column in columns:
         _check_filled(frame[column], source)
-    labels = frame[columns[0]].astype(str)
-    for column in columns[1:]:
-        labels = labels + " / " + frame[column].astype(str)
-    return labels
+    rows = list(frame[[*columns]].astype(str).itertuples(index=False, name=None))
+    labels = [SEPARATOR.join(row) for row in rows]
+    for label, alike in Counter(SEPARATOR.join(row) for row in set(rows)).items():
+        require(
+            alike == 1,
+            f"have other values in rows that would have one name, {label!r}",
+            place=source,
+            key=", ".join(columns),
+            cure=f"write them without {SEPARATOR!r}",
+        )
+    return pd.Series(labels, frame.index, dtype=object)
 
 
 def _check_spaces(arms: "pd.Series[str]", source: str) -> None:

@@ -29,6 +29,7 @@ def test_a_bundle_is_checked_reported_and_replayed_elsewhere(bundle: Path, sourc
         "the author's"
     )
     assert "not checked: environment.txt, source/" in output
+    assert "date and marks" in output
 
 
 def test_a_bundle_is_an_ro_crate_with_the_hash_of_every_file(bundle: Path) -> None:

@@ -10,7 +10,7 @@ from tests.helpers.designs import compare, design_arms, make_program_design
 from tests.helpers.study_rules import change_rules
 from unrolled.bench.metric import Metric
 from unrolled.bench.study_rules import Audit, AuditedChange
-from unrolled.reports.commits.audit_words import ChangeEffect, list_audit_rows
+from unrolled.reports.commits.audit_words import ChangeEffect, describe_audit, list_audit_rows
 
 
 @pytest.mark.parametrize(("forward", "effect"), [(False, ChangeEffect.HELPS), (True, ChangeEffect.HURTS)])
@@ -41,3 +41,15 @@ def test_a_change_of_a_judged_time_changes_a_number(judges_time: bool) -> None:
     design = change_rules(replace(design, arms=(tip, without)), audit=audit)
     (row,) = list_audit_rows(compare(design))
     assert row.effect is (ChangeEffect.NOTHING if judges_time else ChangeEffect.NO_NUMBER)
+
+
+@pytest.mark.parametrize("companions", [(), ("7654321 uses it",)])
+def test_the_answer_counts_changes_judged_without_later_ones_apart(companions: tuple[str, ...]) -> None:
+    change = AuditedChange(
+        name="1234567 lr", hash="1" * 40, added=1, deleted=0, arm="without", taken_back_with=companions
+    )
+    without = make_arm("without", 0.3, seeds=20, settings={"clip": 1.0})
+    design = design_arms((make_arm("tip", 0.0, seeds=20), without), seeds=tuple(range(20)))
+    comparison = compare(change_rules(design, audit=Audit(changes=(change,), forward=False)))
+    assert "need 1" in describe_audit(comparison)
+    assert ("without the later changes" in describe_audit(comparison)) == bool(companions)

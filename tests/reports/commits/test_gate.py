@@ -33,3 +33,10 @@ def test_a_delta_in_per_cent_is_the_fall_that_is_too_much() -> None:
     assert (
         make_row(Bound(metric=speed, pair_count=10, worse=25.0, upper=30.0, lower=23.0)).delta == "20 % lower"
     )
+
+
+def test_a_bound_below_delta_is_not_rounded_to_it() -> None:
+    loss = Metric("valid_loss", 0.02, "lower")
+    row = make_row(Bound(metric=loss, pair_count=20, worse=0.012, upper=0.0196, lower=0.004))
+    assert row.worst.split()[0] != row.delta.split()[0]
+    assert row.worst.startswith("0.0196")

@@ -237,6 +237,12 @@ def test_hostile_names_and_pairs_are_shown_as_text(tmp_path) -> None:
         (SLEEP.replace({"group": {"2": "1 "}}), GROUP, "", "'1 '"),
         (SLEEP.replace({"extra": {3.7: None}}), Columns(("group",), (), (HOURS,)), "extra", "row 7"),
         (SLEEP.replace({"ID": {4: None}}), GROUP, "", "row 4 has no ID"),
+        (
+            SLEEP.assign(a=["x / y"] * 10 + ["x"] * 10, b=["z"] * 10 + ["y / z"] * 10),
+            Columns(("a", "b"), ("ID",), (HOURS,)),
+            "a, b",
+            "'x / y / z'",
+        ),
         # row 1 failed before it told its ID
         (fail_runs(1, "1").assign(ID=RUNS.ID.replace({0: None, 4: None})), GROUP, "", "row 5 has no ID"),
     ],
