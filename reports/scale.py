@@ -160,9 +160,8 @@ class Scale:
         return f"{MINUS}{fall} to +{self.format_delta(zone)}"
 
     def format_measured_delta(self, zone: float) -> str:
-        """Return a zone as tables have δ, on the measured scale: "0.02", "0.05 nats", "5 %"."""
-        unit = self.difference_unit if self.log_factor else self.unit
-        return f"{self.convert_difference(zone):g} {unit}".rstrip()
+        """Return a zone as tables have δ, on the measured scale: "0.02", "0.05 nats", "−4.76 to +5 %"."""
+        return self.format_zone(zone) if self.log_factor else f"{zone:g} {self.unit}".rstrip()
 
     def format_cell(self, x: float | None) -> str:
         """Return a value as a table has it: 0.876 → "0.8760"."""
@@ -174,7 +173,8 @@ class Scale:
         """Return a difference as a table has it: "+0.0310", or "+5.0 %" of logarithms."""
         if x is None or not self.log_factor:
             return format_number(x, self.table_decimals, sign=sign)
-        return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
+        decimals = max(1, count_significant_decimals(self.convert_difference(self.zone), 2))
+        return f"{format_number(self.convert_difference(x), decimals, sign=sign)} {self.difference_unit}"
 
     def format_difference_with_unit(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it, with its unit: "+0.310 nats"."""

@@ -196,7 +196,7 @@ def _describe_power(verdict: Verdict, scale: Scale) -> str:
     return (
         f"{contrast.pair_count} seeds detect "
         f"{scale.format_difference_with_unit(contrast.mde)} with 80 % power; "
-        f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.zone)}"
+        f"{format_count(contrast.seeds_needed)} would detect δ"
     )
 
 

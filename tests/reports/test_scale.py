@@ -100,7 +100,7 @@ def test_a_share_is_a_ratio_that_its_fall_undoes() -> None:
         comparison = compare_table(frame, columns)
         assert text in comparison.arms[1].verdict.text
     assert format_zone(comparison) == f"{MINUS}33.3 to +50 %"
-    assert "δ 50 %" in write_screen(comparison)
+    assert "δ −33.3 to +50 %" in write_screen(comparison)
 
 
 @pytest.mark.parametrize(("metric", "kind"), [("tokens_per_second", "speed"), ("seconds", "time")])
@@ -160,3 +160,8 @@ def test_json_has_ratios_in_per_cent_and_null_for_no_size():
     scale = PROGRAM_PRESENTATION.find_scale("loss").adapt_to(Metric("loss", 25.0, ratio=True))
     assert scale.convert_finite_difference(Metric("loss", 25.0, ratio=True).zone) == pytest.approx(25.0)
     assert [scale.convert_finite_difference(x) for x in (None, math.inf)] == [None, None]
+
+
+def test_a_cell_of_a_small_relative_delta_has_digits_beyond_it() -> None:
+    scale = PROGRAM_PRESENTATION.find_scale("seconds").adapt_to(Metric("seconds", 0.05, ratio=True))
+    assert scale.format_difference_cell(0.06) != scale.format_difference_cell(0.09)

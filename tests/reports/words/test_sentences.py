@@ -49,8 +49,8 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
         (make_contrast(0.0, 0.01), "within ±0.02 nats (TOST, Holm p <.001)"),
         # 10 pairs detect .9960 SD with power .8 by t (statsmodels), and 1.0817 by the larger p of both tests
         (make_contrast(0.01, 0.05),
-         "10 seeds detect 0.0541 nats with 80 % power; 52 would detect 0.02 nats."),
-        (make_contrast(0.01, 0.3165), "; 1\u202f969 would detect 0.02 nats."),
+         "10 seeds detect 0.0541 nats with 80 % power; 52 would detect δ."),
+        (make_contrast(0.01, 0.3165), "; 1\u202f969 would detect δ."),
         (compare_pairs(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), JudgedScale(0.02)),
          "without a partner: seed 5"),
         (compare_pairs({0: 1.0}, {1: 1.0}, JudgedScale(0.02)),
