@@ -9,6 +9,9 @@ from unrolled.bench.numbers import safe_exp
 from unrolled.reports.formats import MINUS, count_table_decimals, format_number
 from unrolled.reports.statistics.seed_values import Interval
 
+NO_SPREAD = "without spread"
+"""What stands for the interval of a difference that is the same in every pair."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -130,19 +133,25 @@ class Scale:
             return size
         return f"{size} higher" if x > 0 else f"{size} lower"
 
-    def format_interval(self, interval: Interval | None, *, sizes: bool = False) -> str:
+    def format_interval(self, interval: Interval | None, *, sizes: bool = False, cells: bool = False) -> str:
         """Return a difference's interval with its level: "95 % CI [−1.2, −0.3]"; "" for None.
 
-        With `sizes` the ends have no signs, and the smaller one is first: "95 % CI [0.3, 1.2]".
+        With `sizes` the ends have no signs, and the smaller one is first: "95 % CI [0.3, 1.2]". With `cells`
+        they have the decimals of a table. An interval of one point is "without spread", and one of the whole
+        line is "".
         """
-        if interval is None:
+        if interval is None or interval.is_whole_line:
             return ""
-        low, high = (self.format_difference(x, interval, sign=True) for x in (interval.low, interval.high))
-        if sizes:
-            low, high = (
-                self.format_size(x, interval) for x in sorted((interval.low, interval.high), key=abs)
-            )
-        return f"{interval.percent} CI [{low}, {high}]"
+        if interval.low == interval.high:
+            return NO_SPREAD
+        ends = [interval.low, interval.high]
+        if cells:
+            texts = [self.format_difference_cell(x, sign=True) for x in ends]
+        elif sizes:
+            texts = [self.format_size(x, interval) for x in sorted(ends, key=abs)]
+        else:
+            texts = [self.format_difference(x, interval, sign=True) for x in ends]
+        return f"{interval.percent} CI [{', '.join(texts)}]"
 
     def format_delta(self, zone: float) -> str:
         """Return the size of a zone of the judged scale in `difference_unit`: 0.02 → "2 points".
@@ -182,12 +191,9 @@ class Scale:
         return cell if self.log_factor else f"{cell} {self.unit}".rstrip()
 
     def format_interval_cell(self, interval: Interval | None) -> str:
-        """Return the ends of a difference's interval as a table has them, without its confidence."""
-        if interval is None:
-            return "–"
-        return (
-            f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (interval.low, interval.high))}]"
-        )
+        """Return a difference's interval as a table has it: "[+0.0110, +0.0510] 95 %"; "" for None."""
+        level, _, ends = self.format_interval(interval, cells=True).partition(" CI ")
+        return f"{ends} {level}".strip()
 
     def _count_decimals(self, x: float, interval: Interval | None) -> int:
         """Return the decimals that show two digits of half the interval, or of a tenth of the difference.

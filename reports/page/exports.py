@@ -122,8 +122,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
     if contrast.uses_median:
         effect = f"median {effect}"
-    if arm.interval:
-        effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
+    effect = f"{effect} {scale.format_interval_cell(arm.interval)}".rstrip()
     better_in = "–"
     if contrast.is_paired and not contrast.is_all_tied:
         better_in = f"{contrast.better_count} of {contrast.pair_count}"

@@ -1,5 +1,6 @@
 """Values by seed, and intervals. This module does not import numpy, as others need it without numpy."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,11 @@ class Interval:
     low: float
     high: float
     confidence: float
+
+    @property
+    def is_whole_line(self) -> bool:
+        """Whether it excludes no difference at all, as of pairs most of which diverged."""
+        return self.low == -math.inf and self.high == math.inf
 
     @property
     def percent(self) -> str:

@@ -250,7 +250,8 @@ def _describe_change(finding: Finding, comparison: Comparison) -> Markup:
 
 def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
     """Return the interval after a comma: ", 95 % CI [18, 22]"; "" if there is none."""
-    return f", {comparison.scale.format_interval(verdict.interval, sizes=True)}" if verdict.interval else ""
+    interval = comparison.scale.format_interval(verdict.interval, sizes=True)
+    return f", {interval}" if interval else ""
 
 
 def _list_other_change_lines(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:

@@ -119,8 +119,8 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
         return "no seed in common"
     show = partial(scale.format_difference_with_unit, sign=True)
     effect = show(contrast.estimate)
-    if verdict.interval:
-        effect += f", {verdict.interval.percent} CI {scale.format_interval_cell(verdict.interval)}"
+    if interval := scale.format_interval(verdict.interval, cells=True):
+        effect += f", {interval}"
     effect += " over seeds"
     if not contrast.uses_median:
         return "; ".join(filter(None, (effect, describe_unbiased(verdict, show))))

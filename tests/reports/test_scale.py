@@ -16,6 +16,7 @@ from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.page.exports import write_screen
 from unrolled.reports.presentation import PROGRAM_PRESENTATION
+from unrolled.reports.scale import NO_SPREAD
 from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.page_limits import format_zone
 from unrolled.reports.words.sentences import describe_verdict
@@ -140,8 +141,8 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
 def test_tables_have_what_was_measured_and_per_cent() -> None:
     assert SECONDS.format_cell(100 * math.log(0.0804)) == "0.08040"
     assert SECONDS.format_difference_cell(-5.0) == "−4.9 %"
-    ends = Interval(100 * math.log(0.8), 100 * math.log(1.1), 0.95)
-    assert SECONDS.format_interval_cell(ends) == "[−20.0 %, +10.0 %]"
+    ends = Interval(100 * math.log(0.8), 100 * math.log(1.1), 0.99)
+    assert SECONDS.format_interval_cell(ends) == "[−20.0 %, +10.0 %] 99 %"
 
 
 @pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])
@@ -165,3 +166,9 @@ def test_json_has_ratios_in_per_cent_and_null_for_no_size():
 def test_a_cell_of_a_small_relative_delta_has_digits_beyond_it() -> None:
     scale = PROGRAM_PRESENTATION.find_scale("seconds").adapt_to(Metric("seconds", 0.05, ratio=True))
     assert scale.format_difference_cell(0.06) != scale.format_difference_cell(0.09)
+
+
+def test_an_interval_without_width_or_ends_is_told_in_words() -> None:
+    point = Interval(0.02, 0.02, 0.95)
+    assert ACCURACY.format_interval(point) == ACCURACY.format_interval_cell(point) == NO_SPREAD
+    assert ACCURACY.format_interval_cell(Interval(-math.inf, math.inf, 0.95)) == ""
