@@ -1,7 +1,8 @@
 """Reading a table of results: from a file of rows, or from an MLflow experiment."""
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -74,9 +75,9 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
         [
             {
                 **run.data.tags,
-                **run.data.metrics,
+                **(numbers := _restore_infinities(run.data.metrics)),
                 **run.data.params,
-                **{name: run.data.metrics[name] for name in metrics if name in run.data.metrics},
+                **{name: numbers[name] for name in metrics if name in numbers},
                 STATUS: describe_end(run),
             }
             for run in runs
@@ -89,6 +90,12 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
         if FIRST_LOOK_TAG not in frame:  # written by an earlier version
             frame[FIRST_LOOK_TAG] = False
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK, STANDING_TAG: STANDING})
+
+
+def _restore_infinities(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of a run, with infinity for NaN, and for the largest float, MLflow's infinity."""
+    largest = sys.float_info.max  # NaN is not less than it
+    return {name: x if abs(x) < largest else math.copysign(math.inf, x) for name, x in metrics.items()}
 
 
 def is_trials_table(table: pd.DataFrame, source: str) -> bool:

@@ -1,5 +1,6 @@
 """`unrolled compare` on files and MLflow runs of other tools."""
 
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -135,6 +136,26 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str, end: 
     assert row.verdict == "open"
     assert "left out 1 failed run without a value of arm" in errors
     assert ("6 runs are still RUNNING: " in errors) is (end == "RUNNING")
+
+
+@pytest.mark.parametrize("end", [math.inf, -math.inf, math.nan])
+def test_a_run_of_an_experiment_whose_metric_is_no_number_diverged(compare, store: str, end: float) -> None:
+    set_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.create_experiment("others")
+    for arm in ("base", "new"):
+        for seed in range(6):
+            run = client.create_run(experiment, tags={"arm": arm, "seed": str(seed)}).info.run_id
+            has_diverged = arm == "new" and seed == 2
+            client.log_metric(run, "val_loss", end if has_diverged else 1 + seed / 100)
+            client.set_terminated(run)
+    words = ("--arm", "arm", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
+    code, _, errors = compare(f"mlflow:{client.tracking_uri}", *words)
+    assert code == 0, errors
+    row = read_arms().loc["new"]
+    assert (row.seeds_ok, row.diverged, row.failed) == (5, 1, 0)
 
 
 def test_a_crash_without_an_arm_is_left_out(compare) -> None:
