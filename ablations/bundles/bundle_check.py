@@ -6,7 +6,8 @@ from unrolled.ablations.bundles.bundle_faults import find_faults, list_unchecked
 from unrolled.ablations.bundles.unpacking import Bundle, explain_forged_results
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.publishing.plan_page import render_page
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.ablations.terminal import print_line
+from unrolled.bench.phrases import plural
 
 
 def check_bundle(bundle: Bundle, out: Path) -> list[str]:
@@ -25,20 +26,22 @@ def check_bundle(bundle: Bundle, out: Path) -> list[str]:
             comparison = compare_plan(plan, bundle.results)
             page = render_page(comparison, out)
     for fault in faults:
-        print(f"✗ {make_visible(fault)}")
+        print_line(f"✗ {fault}")
     phrases = [
         f"plan {plan.study_hash[:12]}",
         f"{len(bundle.results)} of {plural(len(plan.ids), 'result')}",
         plural(len(faults), "fault"),
     ]
-    print(f"{make_visible(plan.study_name)}: {', '.join(phrases)}")
-    print(f"not checked: {', '.join(list_unchecked_parts(bundle))}")
+    print_line(f"{plan.study_name}: {', '.join(phrases)}")
+    print_line(f"not checked: {', '.join(list_unchecked_parts(bundle))}")
     if comparison:
         for line in write_answer_lines(comparison):
-            print(f"  {make_visible(line)}")
-        print(f"report: {make_visible(page)}")
+            print_line(f"  {line}")
+        print_line(f"report: {page}")
     else:
-        print("no page is written of a bundle that has a fault")
+        print_line("no page is written of a bundle that has a fault")
     if not bundle.may_be_trained:
-        print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
+        print_line(
+            "no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)"
+        )
     return faults

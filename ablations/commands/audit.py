@@ -15,10 +15,10 @@ from unrolled.ablations.options import AuditOptions, refuse_flags, refuse_folder
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.files.atomic_files import save_file
-from unrolled.bench.phrases import make_visible
 from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _print_audit(study: Study, options: AuditOptions) -> None:
         remark = "" if options.forward else "taken back alone"
         if change.taken_back_with:
             remark = f"taken back with {join_names(change.taken_back_with)}"
-        print(make_visible(f"{change.name}: {change.reason or remark}"))
+        print_line(f"{change.name}: {change.reason or remark}")
 
 
 def _compare_nothing(study: Study) -> "Comparison":
@@ -76,5 +76,5 @@ def _compare_nothing(study: Study) -> "Comparison":
 
     comparison = compare_plan(make_plan(study, format_command_line())[0], {})
     for line in write_audit_lines(comparison):
-        print(make_visible(line))
+        print_line(line)
     return comparison

@@ -11,9 +11,10 @@ from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.runner.sent_files import select_distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.terminal import print_line
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import require
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.program_trial import ProgramTrial
 
 
@@ -40,12 +41,10 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
     write_bundle(output, plan, results, ledger, options.plugin, included_trials)
     trust = " --trust" if plan.trainer.runs_user_code or options.plugin else ""
-    print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
+    print_line(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
     absent_paths = dict.fromkeys(
         path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths
     )
     if absent_paths:
-        print(
-            f"not in it, and needed at the same path to train again: {make_visible(', '.join(absent_paths))}"
-        )
+        print_line(f"not in it, and needed at the same path to train again: {', '.join(absent_paths)}")
     return 0

@@ -11,6 +11,7 @@ from unrolled.ablations.publishing.plan_page import prepare_folder, render_page
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.tables.sources import is_results_folder, is_results_source
 from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sources
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.errors import BadInput, require, suggestion
@@ -39,7 +40,7 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     if not comparison.design.is_study:  # a study in the ledger has its own page
         folder = render_page(comparison, options.out).parent
         for file in ("index.html", "comparison.csv", "comparison.md"):
-            print(folder / file)
+            print_line(folder / file)
     return code
 
 
@@ -78,7 +79,8 @@ def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
 
 def _print_verdicts(comparison: Comparison) -> int:
     """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
-    print(write_screen(comparison), end="")
+    for line in write_screen(comparison).splitlines():
+        print_line(line)
     return WORSE if any(arm.verdict and arm.verdict.is_harmful for arm in comparison.judged_arms) else 0
 
 

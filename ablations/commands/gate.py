@@ -9,10 +9,11 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse_flags, refuse_folder
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.files.atomic_files import save_file
-from unrolled.bench.phrases import escape_markdown, make_visible
+from unrolled.bench.phrases import escape_markdown
 from unrolled.reports.commits.gate_words import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
 from unrolled.reports.statistics.gates import predict_gate, predict_gate_pairs
@@ -33,30 +34,30 @@ def gate(study: str, options: GateOptions) -> int:
     refuse_folder(options.markdown, "--markdown")
     change = make_gate(study, options.base, options.head, options.results)
     for remark in change.remarks:
-        print(make_visible(remark))
+        print_line(remark)
     sides = _describe_sides(change)
     if not change.study.contrasts:
-        print(make_visible(sides))
+        print_line(sides)
         edit_note = f" (edited: {', '.join(change.edits)})" if change.edits else ""
         others = " but for those that the base decides" if change.remarks else ""
         sentence = f"Passed: no file that counts differs{others}, and nothing is trained{edit_note}"
-        print(make_visible(f"{sentence}."))
+        print_line(f"{sentence}.")
         _write_markdown(f"**{escape_markdown(sentence)}.**\n\n{escape_markdown(sides)}\n", options)
         return 0
     if options.dry_run:
-        print(make_visible(sides))
+        print_line(sides)
         return _print_costs(change.study, Ledger(options.results))
     outcome = run_studies([change.study], options, format_command_line())
     comparison = outcome.comparisons.get(change.study.name)
     if comparison is None:
-        print("Not passed: no time was left.")
+        print_line("Not passed: no time was left.")
         return NOT_PASSED
     _write_markdown(write_gate_markdown(comparison, escape_markdown(sides)), options)
     if outcome.interrupted:
         return INTERRUPTED
     has_passed = comparison.gate is not None and comparison.gate.has_passed
     if not has_passed:
-        print(f"unrolled: {make_visible(describe_gate(comparison))}", file=sys.stderr)
+        print_line(f"unrolled: {describe_gate(comparison)}", sys.stderr)
     return 0 if has_passed else NOT_PASSED
 
 
@@ -87,15 +88,17 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             chance_to_fail += 1 - if_unchanged.passes
             spreads_and_zones.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
-            print(make_visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
+            print_line(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}")
             seeds = f"after {if_unchanged.pairs:.0f} seeds"
-            print(f"  chance to pass: {if_unchanged.passes:.3f} if unchanged, {seeds}")
-            print(f"  chance to pass: {if_worse.passes:.3f} if worse by δ")
+            print_line(f"  chance to pass: {if_unchanged.passes:.3f} if unchanged, {seeds}")
+            print_line(f"  chance to pass: {if_worse.passes:.3f} if worse by δ")
     trials = predict_gate_pairs(looks, tuple(spreads_and_zones)) * len(study.arms)
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
     chance = f"{max(0.0, 1 - chance_to_fail):.3f}"
-    print(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")
-    print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.rules.looks[-1]} at most")
+    print_line(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")
+    print_line(
+        f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.rules.looks[-1]} at most"
+    )
     return 0
 
 

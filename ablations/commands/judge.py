@@ -20,6 +20,7 @@ from unrolled.ablations.commits.chain.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.ablations.terminal import print_line
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports.statistics.gain_test import ProposalOutcome, find_smallest_gain
@@ -59,7 +60,10 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
         return INTERRUPTED
     code = INTERRUPTED if interrupted else _find_exit_code(entry.proposal)
     facts = _collect_facts(entry, code, options)
-    print(json.dumps(facts) if options.json else make_visible(write_outcome_line(entry)))
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        print_line(write_outcome_line(entry))
     return code
 
 
@@ -97,14 +101,14 @@ def _print_state(options: JudgeOptions) -> int:
         print(json.dumps(facts))
         return 0
     count = plural(len(record.proposals), "proposal")
-    print(make_visible(f"incumbent: {record.incumbent.commit.description} ({count} so far)"))
+    print_line(f"incumbent: {record.incumbent.commit.description} ({count} so far)")
     budget = f"{record.compute_budget():.3g}, which began at {record.chain.alpha:g}"
-    print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
+    print_line(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:
         unit = f" {scale.difference_unit if metric.ratio else scale.unit}".rstrip()
         smallest = f"{abs(difference):.3g}{unit}" if difference else "none"
         sd = f"{scale.convert_difference(spread):.3g}{unit}"
-        print(f"smallest true gain with power .8: {smallest} (the pairs' differences have SD {sd})")
+        print_line(f"smallest true gain with power .8: {smallest} (the pairs' differences have SD {sd})")
     return 0
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from unrolled.ablations.drafting.draft import draft_study
 from unrolled.ablations.study.chapter_factory import DEFAULTS
 from unrolled.ablations.study.study_reader import list_shipped_studies
+from unrolled.ablations.terminal import print_line
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import require
 from unrolled.bench.files.atomic_files import explain_file_errors
-from unrolled.bench.phrases import make_visible
 
 CELL = '''\
 import torch
@@ -187,7 +187,7 @@ def new(content: str, path: Path, script: Path | None = None) -> int:
     works = "as far as its source shows; edit it, then" if script else "ready to run. Try it"
     print(f"{' and '.join(map(str, texts))}: written, {works}:\n  unrolled {command}")
     for remark in remarks:
-        print(make_visible(remark))
+        print_line(remark)
     return 0
 
 

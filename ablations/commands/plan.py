@@ -15,6 +15,7 @@ from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.terminal import print_line, print_rows
 from unrolled.ablations.training.device import DeviceChoice, choose_device
 from unrolled.ablations.training.estimates import (
     SPREAD,
@@ -29,7 +30,7 @@ from unrolled.ablations.training.estimates import (
     read_measurements,
 )
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import choose_form, make_visible, plural
+from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Result, Trial
 
@@ -56,39 +57,40 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     spreads, measured_seconds = read_measurements(study, ledger, plan, device.type)
     seconds = _expect_seconds(study, measured_seconds)
     chances = estimate_chances(study, spreads, study.rules.stopping_rule == StoppingRule.SIZE)
-    print(f"{make_visible(study.name)}: {make_visible(study.rules.question)}\n")
-    _print_rows(_make_rows(study, seconds, spreads, chances))
+    print_line(f"{study.name}: {study.rules.question}")
+    print_line("")
+    _print_table(_make_rows(study, seconds, spreads, chances))
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
     looks = ", ".join(map(str, study.rules.looks))
-    print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
-    print(f"{choose_form(len(study.rules.seeds), 'seed', 'seeds')}: {format_seeds(study.rules.seeds)}")
+    print_line(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
+    print_line(f"{choose_form(len(study.rules.seeds), 'seed', 'seeds')}: {format_seeds(study.rules.seeds)}")
     if (warning := warn_of_shared_seeds(study)) and not plan_store.has_plan(study.name, ledger):
-        print(warning)
+        print_line(warning)
     if plan:
         plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
     if plan and study.trainer.runs_user_code:
         trial = study.baseline.make_unidentified_trial(device=device.type)
         mean = fmean(measured_seconds.values()) if measured_seconds else None
         for line in describe_costs(plan, trial, len(results), mean, device):
-            print(make_visible(line))
+            print_line(line)
     if commits := find_checked_out_commits(study.baseline.factory):
-        print("commits, each with the packages that are installed now:")
+        print_line("commits, each with the packages that are installed now:")
         for commit in commits.values():
-            print(make_visible(f"  {commit.name}  {commit.description}"))
+            print_line(f"  {commit.name}  {commit.description}")
     if plan and not study.trainer.runs_user_code:
-        remark = f"{len(results):,} are in {make_visible(ledger.root)} already"
-        print(f"of {len(plan.ids):,} trials at most, {remark}")
+        remark = f"{len(results):,} are in {ledger.root} already"
+        print_line(f"of {len(plan.ids):,} trials at most, {remark}")
     if plan and results and _has_ended(plan, results):
-        print("nothing is left to train: each contrast is decided, or gets no more seeds")
+        print_line("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
         arms = plan.arms if plan else ()
         result_counts = {arm.name: sum(id in results for id in arm.trial_ids.values()) for arm in arms}
         _print_costs(
             study, device, [estimate_seeds(study, by_arm) for by_arm in chances], result_counts, seconds
         )
-    print(device)
+    print_line(device)
     if len(study.rules.seeds) < FEWEST_SEEDS:
-        print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
+        print_line(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
 
 
 def _expect_seconds(study: Study, measured_seconds: Mapping[str, float]) -> dict[str, float]:
@@ -114,7 +116,7 @@ def _print_retraining(plan: Plan, missing_trials: Sequence[Trial], ledger: Ledge
         return plan
     plan = plan_store.copy_repetition(plan, earlier)
     for reason in explain_retraining(earlier, plan, missing_trials, ledger):
-        print(make_visible(reason))
+        print_line(reason)
     return plan
 
 
@@ -152,9 +154,9 @@ def _print_costs(
             longest = max(longest, total / workers)
             phrases.append(f"{total:.0f} seconds of training")
             duration = f"{format_estimate(total / workers)} "
-        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {slots}'])}")
+        print_line(f"if {truth}: {', '.join([*phrases, f'{duration}on {slots}'])}")
     if longest > HOUR:
-        print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
+        print_line(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
 def _explain_columns(
@@ -163,17 +165,20 @@ def _explain_columns(
     """Print what the columns of the table mean. Trials of the `measured_arms` have results."""
     metric = study.rules.metrics[0]
     source = "of the results so far" if has_spreads else f"a guess, {SPREAD:g} δ"
-    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
-    print(f"seeds: expected number, {study.rules.looks[-1]} at most; what is open then would need more.")
-    print("chance: of a right verdict by then, at least.")
+    print_line("")
+    print_line(f"SD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
+    print_line(f"seeds: expected number, {study.rules.looks[-1]} at most; what is open then would need more.")
+    print_line("chance: of a right verdict by then, at least.")
     if len(study.rules.looks) > 1 and not study.rules.to_the_end:
-        print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
+        print_line(
+            "A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given."
+        )
     explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
     if not study.trainer.estimate_seconds and not measured_arms:
         explanation += ", unknown until the first has ended"
     if device.type == "cuda" and study.trainer.estimate_seconds and len(measured_arms) < len(study.arms):
         explanation += ", else of one on a core: how long a GPU takes is not known before"
-    print(f"seconds: {explanation}.")
+    print_line(f"seconds: {explanation}.")
 
 
 def _make_rows(
@@ -192,20 +197,19 @@ def _make_rows(
             cells += [
                 f"{expectation.seeds:.0f} ({100 * expectation.right:.0f} %)" for expectation in expectations
             ]
-        changes = ", ".join(f"{key}={make_visible(value)}" for key, value in arm.changes.items()) or "–"
-        against = f", against {make_visible(arm.against)}" if arm.against else ""
+        changes = ", ".join(f"{key}={value}" for key, value in arm.changes.items()) or "–"
+        against = f", against {arm.against}" if arm.against else ""
         if differences := study.find_task_differences(arm):
             against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
-        rows.append([make_visible(arm.name), *cells, duration, changes + against])
-        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {make_visible(name)}"] for name in arm.other_names]
+        rows.append([arm.name, *cells, duration, changes + against])
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {name}"] for name in arm.other_names]
     return rows
 
 
-def _print_rows(rows: Sequence[Sequence[str]]) -> None:
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print the table, with a heading over the columns of `TRUTHS`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     indent = " " * (widths[0] + widths[1] + 4)
-    print(f"{indent}seeds (chance) if the true difference is")
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_line(f"{indent}seeds (chance) if the true difference is")
+    print_rows(rows)

@@ -8,6 +8,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.publishing.plan_page import prepare_folder, read_page_results, render_page
+from unrolled.ablations.terminal import print_line
 from unrolled.bench.study_rules import StoppingRule
 
 
@@ -25,5 +26,5 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
 
         for chain in read_chains(ledger):
             write_page(chain, ledger, out)
-    print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
+    print_line(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0

@@ -9,7 +9,7 @@ from unrolled.ablations.options import ShowOptions, refuse_flags
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.loading import load_plugins
-from unrolled.bench.phrases import make_visible
+from unrolled.ablations.terminal import print_line
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.compared_arm import collect_arm_witnesses
 from unrolled.reports.formats import format_duration
@@ -44,7 +44,8 @@ def _describe_divergence(result: Result, plan: Plan) -> str:
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    print("\n".join(map(make_visible, lines)))
+    for line in lines:
+        print_line(line)
 
 
 def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:

@@ -14,10 +14,11 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
+from unrolled.ablations.terminal import print_line, print_rows
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.phrases import choose_form, make_visible, plural
+from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.study_rules import StoppingRule
-from unrolled.reports.formats import align_columns, format_day, join_names, shorten
+from unrolled.reports.formats import drop_empty_columns, format_day, join_names, shorten
 from unrolled.reports.page.summary import find_page, read_summary
 
 HEADING = ("study", "results", "failed", "decided", "last result", "answer, or question")
@@ -46,14 +47,15 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         for name in list_shipped_studies()
         if name not in plans
     ]
-    for line in align_columns([HEADING, *([make_visible(cell) for cell in row] for row in rows)]):
-        print(line)
-    print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
-    print("my.toml` writes one of your own; `unrolled golden` replays the book's notebook")
+    print_rows(drop_empty_columns([HEADING, *rows]))
+    print_line("")
+    print_line("`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it,")
+    print_line("`unrolled new study my.toml` writes one of your own; `unrolled golden` replays")
+    print_line("the book's notebook")
     if unused_count := len(trained_ids - _collect_ids(plans.values())):
         subject = choose_form(unused_count, "old result is", "old results are")
         cure = "`unrolled studies --remove-old` removes what belongs to no plan"
-        print(f"{unused_count:,} {subject} unused; {cure}")
+        print_line(f"{unused_count:,} {subject} unused; {cure}")
 
 
 def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
@@ -116,9 +118,9 @@ def _remove_unplanned(ledger: Ledger) -> None:
             _remove_path(path)
     counts = [plural(len(paths), noun) for noun, paths in leftovers.items() if paths]
     if counts:
-        print(f"removed {join_names(counts)}")
+        print_line(f"removed {join_names(counts)}")
     else:
-        print("nothing to remove: every result belongs to a plan")
+        print_line("nothing to remove: every result belongs to a plan")
 
 
 def _collect_ids(plans: Iterable[Plan]) -> set[str]:

@@ -11,7 +11,7 @@ from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.publishing.plan_page import make_mlflow_report, read_page_results, render_page
-from unrolled.bench.phrases import make_visible
+from unrolled.ablations.terminal import print_line
 
 
 @run_folder.use_run_folder()
@@ -35,5 +35,5 @@ def sync(studies: Sequence[str], folder: Path) -> int:
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, Path(pages))
                 runs.publish_report(*make_mlflow_report(page, plan, comparison))
-        print(f"{make_visible(plan.study_name)}: {written} written, {len(results) - written} there already")
+        print_line(f"{plan.study_name}: {written} written, {len(results) - written} there already")
     return 0

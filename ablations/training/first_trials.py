@@ -25,12 +25,11 @@ from unrolled.ablations.plans.plan import (
 )
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import format_reason
-from unrolled.ablations.training.progress import print_line
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST_FINITE
-from unrolled.bench.phrases import make_visible
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Cause, Result, ResultInStudy
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
@@ -57,7 +56,7 @@ def train_first_trials(study_run: StudyRun) -> None:
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
-            print_line(f"{make_visible(plan.study_name)}: {make_visible(reason)}")
+            print_line(f"{plan.study_name}: {reason}")
         if plan.rules.qualities and not plan.repetition_differences:
             _check_effects(study_run, results)
 
@@ -283,7 +282,7 @@ def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
         line = f"{arm.name} has the same {join_names(plan.rules.qualities)} as {base.name}, to the last digit"
-        print_line(f"{make_visible(plan.study_name)}: {make_visible(line)}")
+        print_line(f"{plan.study_name}: {line}")
 
 
 def _refuse_tie(pair: ArmPair, plan: Plan) -> None:

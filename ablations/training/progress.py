@@ -1,12 +1,9 @@
 """The progress of running trials: on a terminal a bar and the latest trial, otherwise a line for each."""
 
-import shutil
-import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -96,17 +93,6 @@ def show_progress(
             bar.update(task, advance=1, total=total, left=left)
 
         yield show_result
-
-
-def print_line(line: str, file: TextIO | None = None) -> None:
-    """Print a line; on a terminal a long one is wrapped between words."""
-    file = file or sys.stdout
-    if file.isatty():
-        width = shutil.get_terminal_size().columns
-        line = textwrap.fill(
-            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    print(line, file=file, flush=True)
 
 
 @contextmanager

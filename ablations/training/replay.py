@@ -13,13 +13,14 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
 from unrolled.ablations.runner.process import format_reason
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.device import find_trial_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.differences import list_differences, select_reproducible_values
 from unrolled.bench.errors import require
 from unrolled.bench.hardware.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import find_kind
-from unrolled.bench.phrases import make_visible, plural, select_phrases
+from unrolled.bench.phrases import plural, select_phrases
 from unrolled.bench.trial import Result, ResultInStudy
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
@@ -51,7 +52,7 @@ def replay_sample(
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
     failed_count = sum(result.status == "failed" for result in plan.read_results(ledger).values())
     if failed_count:
-        print(f"not trained again: {plural(failed_count, 'failed trial')}")
+        print_line(f"not trained again: {plural(failed_count, 'failed trial')}")
     device = find_trial_device(results[0].trial, options)  # all trials of a plan have the same device
     conditions = make_trial_conditions([result.trial for result in results], options, device)
     outcomes = replay_trials(results, conditions, plan)
@@ -59,7 +60,7 @@ def replay_sample(
     if plan.trainer.runs_user_code:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.repetition_differences):
-            print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
+            print_line(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
             equality = f"within {REPLAY_FACTOR} times the distance of equal trials"
         elif noise:
             equality = "equal in what is judged, and not in all that is reported"
@@ -72,7 +73,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     for outcome in differing_outcomes:
         trial = outcome.result.trial
         arm = plan.arm_names_by_id[trial.id]
-        print(f"{make_visible(arm)} seed {trial.seed} ({trial.id}): {make_visible(outcome.difference)}")
+        print_line(f"{arm} seed {trial.seed} ({trial.id}): {outcome.difference}")
     obstacles = Counter(shorten(outcome.obstacle, 400) for outcome in outcomes if outcome.obstacle)
     equal_count = len(outcomes) - len(differing_outcomes) - obstacles.total()
     parts = [f"{equal_count} of {len(outcomes)} {equality}"]
@@ -84,7 +85,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     left_out = sorted(
         reported_metrics & plan.tolerances.keys() - {*outcomes[0].result.trial.find_cost_kinds()}
     )
-    print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
+    print_line(", ".join(parts) + (f"; not compared: {join_names(left_out)}" if left_out else ""))
     if any(outcome.was_interrupted for outcome in outcomes) and not differing_outcomes:
         return 130
     return 0 if equal_count == len(outcomes) else 1

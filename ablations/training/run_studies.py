@@ -32,13 +32,13 @@ from unrolled.ablations.publishing.plan_page import (
 from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice, choose_device
 from unrolled.ablations.training.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
-from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.remeasuring import Remeasuring
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
@@ -46,7 +46,7 @@ from unrolled.ablations.training.study_run import StudyRun, read_final_results
 from unrolled.bench.errors import BadInput
 from unrolled.bench.hardware.devices import check_gpus
 from unrolled.bench.metric import judges_cost
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import ResultInStudy, Trial
 from unrolled.reports.page.summary import find_page, read_summary
 
@@ -75,11 +75,11 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
     ledger = Ledger(options.results)
     if not (ledger.root / "plans").exists():
         lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])
-        print(make_visible("; ".join(lines)), flush=True)
+        print_line("; ".join(lines))
     for study in studies:
         budget = Budget(end)
         if budget.is_over:
-            print(f"{make_visible(study.name)}: not run: no time was left", flush=True)
+            print_line(f"{study.name}: not run: no time was left")
             continue
         outcome = _run_study(study, options, ledger, budget, command)
         comparisons[study.name] = outcome.comparison
@@ -91,7 +91,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
         contrasts = [arm for comparison in comparisons.values() for arm in comparison.judged_arms]
         decided_count = sum(arm.state.has_ended for arm in contrasts)
         page = options.out / "index.html"
-        print(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
+        print_line(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
     return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)
 
 
@@ -103,7 +103,7 @@ def _run_study(
         device = _announce_device(study, options, ledger)
         study = plan_store.inherit_to_the_end(study, ledger)
         if (warning := warn_of_shared_seeds(study)) and not plan_store.has_plan(study.name, ledger):
-            print_line(make_visible(f"{study.name}: {warning}"))
+            print_line(f"{study.name}: {warning}")
         plan, trials = make_plan(study, command, device.type)
         if stored_plan := plan_store.read_sound_plan(plan.study_name, ledger):
             plan = plan_store.copy_repetition(plan, stored_plan)  # it decides which trials are wanted
@@ -139,16 +139,16 @@ def _run_study(
         interrupted=interrupted,
     )
     print_outcome(outcome, ledger)
-    print(f"report: {find_page(plan.study_name, options.out)}")
+    print_line(f"report: {find_page(plan.study_name, options.out)}")
     return outcome
 
 
 def _announce_device(study: Study, options: RunOptions, ledger: Ledger) -> DeviceChoice:
     """Choose a study's device. Print it, and the commits that the study compares."""
     device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
-    print(f"{make_visible(study.name)}: {device}", flush=True)
+    print_line(f"{study.name}: {device}")
     for commit in find_checked_out_commits(study.baseline.factory).values():
-        print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
+        print_line(f"{study.name}: {commit.name} is {commit.description}")
     return device
 
 
@@ -173,7 +173,7 @@ def _train_wanted_trials(study_run: StudyRun) -> None:
     if todo := study_run.list_missing_trials():
         name = study_run.plan.study_name
         page = find_page(name, study_run.options.out)  # not earlier: the first trials may be refused
-        print(f"{make_visible(name)}: its report, from the first look on: {page}", flush=True)
+        print_line(f"{name}: its report, from the first look on: {page}")
         study_run.train_trials(todo)
 
 
@@ -189,7 +189,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     study_run.store_plan(add_earlier_verdicts(study_run.plan, study_run.ledger))
     study_run.writer.open_study(study_run.plan)
     if todo and (remark := describe_seen_pairs(study_run.plan)):
-        print_line(make_visible(f"{study_run.plan.study_name}: {remark}"))
+        print_line(f"{study_run.plan.study_name}: {remark}")
     if todo and study_run.plan.trainer.runs_user_code:
         _print_costs(study_run)
     _settle_earlier_results(study_run)
@@ -213,7 +213,7 @@ def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
         study_run.leave_out_arms(unreached_arms)
         count = f"{len(arms) - len(unreached_arms)} of {plural(len(arms), 'arm')}"
         print_line(
-            f"{make_visible(study_run.plan.study_name)}: the first batch of {count} was checked in half of "
+            f"{study_run.plan.study_name}: the first batch of {count} was checked in half of "
             "the remaining time"
         )
 
@@ -233,7 +233,7 @@ def _print_costs(study_run: StudyRun) -> None:
     times = [result.total_seconds for result in results.values() if result.is_done]
     mean = fmean(times) if times else None
     for line in describe_costs(study_run.plan, study_run.trials[0], len(results), mean, study_run.device):
-        print_line(f"{make_visible(study_run.plan.study_name)}: {make_visible(line)}")
+        print_line(f"{study_run.plan.study_name}: {line}")
 
 
 def _train_first_trials(study_run: StudyRun) -> None:
@@ -253,9 +253,7 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
     page = find_page(plan.study_name, out)
     summary = read_summary(page)
     if summary and summary.study_hash != plan.study_hash:
-        print_line(
-            f"{make_visible(page)}: will be replaced, as its seeds or settings differ; --out FOLDER keeps it"
-        )
+        print_line(f"{page}: will be replaced, as its seeds or settings differ; --out FOLDER keeps it")
 
 
 def _publish_results(

@@ -12,9 +12,9 @@ from rich.console import Console
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.process import format_reason
-from unrolled.ablations.training.progress import print_line
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import ResultInStudy
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
         _describe_first_failure(outcome, ledger),
     ]
     for line in filter(None, lines):
-        print_line(make_visible(f"{outcome.plan.study_name}: {line}"))
+        print_line(f"{outcome.plan.study_name}: {line}")
     if outcome.status_counts["done"]:
         _print_table(comparison)
     for line in write_answer_lines(comparison):
-        print_line(f"  {make_visible(line)}")
+        print_line(f"  {line}")
     if outcome.missing_count:
         print_line(_describe_missing_trials(outcome), sys.stderr)
 

@@ -18,9 +18,10 @@ from unrolled.ablations.publishing.plan_page import read_page_results, render_pa
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice
-from unrolled.ablations.training.progress import Remaining, print_line, show_progress
+from unrolled.ablations.training.progress import Remaining, show_progress
 from unrolled.ablations.training.remeasuring import Remeasuring, explain_outdated
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import judges_cost

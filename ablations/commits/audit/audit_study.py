@@ -32,11 +32,12 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.ablations.terminal import print_line
 from unrolled.ablations.training.budget import Budget, BudgetSupervisor
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import plural
 from unrolled.bench.study_rules import Audit, AuditedChange
 
 BASE = "base"
@@ -60,7 +61,7 @@ def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
     file_path = Path(path) if path else repository.root / STUDY_FILE
     file = _override_file(_read_audited_study(file_path, history), str(file_path), options)
     count = plural(len(history.commits), "commit")
-    print(make_visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
+    print_line(f"{count} from {history.base.hash[:10]} to {history.tip.description}")
     find_failures = partial(
         _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, budget=budget
     )
@@ -186,7 +187,7 @@ def _try_checkouts(
         trials[name] = factory.make_trial(arm_fields, study.rules.seeds[0], device.type).identify()
     ledger = Ledger(options.results)
     if trials:
-        print(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}", flush=True)
+        print_line(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}")
     with ledger.lock_out_measuring():
         interrupted = run_trials(
             [*trials.values()],

@@ -64,7 +64,7 @@ def test_a_delta_in_per_cent_judges_ratios_as_a_study_does(compare) -> None:
     times.to_csv("runs.csv", index=False)
     code, output, errors = compare("runs.csv", *FLAGS[:4], "--metric", "ms=5%", "--kind", "ms=time")
     assert (code, errors) == (0, "")
-    assert "δ 5 %" in output
+    assert "δ −4.76 to +5 %" in output
     assert read_arms().verdict["better"] == "better by more than δ"
 
 
