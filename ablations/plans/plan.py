@@ -126,10 +126,10 @@ class Plan:
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
-    dropped_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
-    """Verdicts on contrasts that only earlier plans of the study had.
+    unlisted_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
+    """Verdicts on contrasts that only other plans of the study had, and of plans since this was declared.
 
-    A key has the `settings_hash` of both sides, a line each.
+    They are by the keys of `contrast_keys`, and the next plan of the study counts them.
     """
     earlier_plans: tuple[PlanDeclaration, ...] = ()
     """Earlier plans of the same study that have results."""
@@ -265,13 +265,13 @@ class Plan:
         return phrase_standing(is_exploratory, 1 + len(self.earlier_verdicts.get(arm.name, ())))
 
     @property
-    def contrast_keys(self) -> dict[str, frozenset[str]]:
+    def contrast_keys(self) -> dict[str, str]:
         """By arm, the settings' hashes of the arm and of its base, which identify the contrast in any study.
 
-        An arm of the same settings as its base is left out.
+        They are sorted, a line each. An arm of the same settings as its base is left out.
         """
-        pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.arm_pairs}
-        return {name: pair for name, pair in pairs.items() if len(pair) > 1}
+        pairs = {arm.name: {arm.settings_hash, base.settings_hash} for arm, base in self.arm_pairs}
+        return {name: "\n".join(sorted(pair)) for name, pair in pairs.items() if len(pair) > 1}
 
     def read_results(self, ledger: Ledger) -> dict[str, ResultInStudy]:
         """Return the results (without details) of the trials that the ledger has, by identity."""

@@ -59,7 +59,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
             earlier_number_hashes=stored_plan.earlier_number_hashes,
             is_shipped=stored_plan.is_shipped,
             earlier_verdicts=stored_plan.earlier_verdicts,
-            dropped_verdicts=stored_plan.dropped_verdicts,
+            unlisted_verdicts=stored_plan.unlisted_verdicts,
             earlier_plans=stored_plan.earlier_plans,
         )
     else:
@@ -160,16 +160,23 @@ def _list_declarations(stored_plan: Plan) -> list[PlanDeclaration]:
 
 
 def _date_back(plan: Plan, declaration: PlanDeclaration) -> Plan:
-    """Return the plan as it was declared first: with that date, and what was there before it."""
-    verdicts_until_then = {
-        arm: tuple(verdict for verdict in verdicts if verdict.declared_at < declaration.declared_at)
-        for arm, verdicts in plan.earlier_verdicts.items()
-    }
+    """Return the plan as it was declared first: with that date, and what was there before it.
+
+    Verdicts of plans since then are kept unlisted, so that the next plan counts them.
+    """
+    earlier_verdicts = {}
+    unlisted_verdicts = dict(plan.unlisted_verdicts)
+    for arm, verdicts in plan.earlier_verdicts.items():
+        if earlier := tuple(x for x in verdicts if x.declared_at < declaration.declared_at):
+            earlier_verdicts[arm] = earlier
+        key = plan.contrast_keys[arm]
+        unlisted_verdicts[key] = (*unlisted_verdicts.get(key, ()), *verdicts[len(earlier) :])
     return replace(
         plan,
         declared_at=declaration.declared_at,
         seen_pairs=declaration.seen_pairs,
-        earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
+        earlier_verdicts=earlier_verdicts,
+        unlisted_verdicts=unlisted_verdicts,
     )
 
 

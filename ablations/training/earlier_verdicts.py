@@ -10,8 +10,6 @@ from unrolled.ablations.plans.plan import EarlierVerdict, Plan
 from unrolled.ablations.publishing.plan_comparison import make_plan_design
 from unrolled.bench.metric import FEWEST_SEEDS
 
-ContrastKey = frozenset[str]  # hashes of the settings of both sides
-
 
 def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     """Return a plan with the verdicts of earlier plans on its contrasts, oldest first.
@@ -25,15 +23,15 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     a shipped `plan`, a verdict that rests on trials of `plan` alone is therefore left out.
 
     `plan` replaces the earlier plan of its study in the ledger. Verdicts on contrasts that only the earlier
-    plan has are kept in `dropped_verdicts`.
+    plan has are kept in `unlisted_verdicts`.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
-    verdicts: dict[ContrastKey, dict[tuple[object, ...], EarlierVerdict]] = {}
+    verdicts: dict[str, dict[tuple[object, ...], EarlierVerdict]] = {}
     for earlier in plan_store.load_plans(ledger):
         if plan_store.is_same_plan(earlier, plan):
             continue
-        keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.dropped_verdicts)}
+        keys = {*earlier.contrast_keys.values(), *earlier.unlisted_verdicts}
         # the study's own earlier plan is replaced: all its verdicts are kept
         if earlier.study_name != plan.study_name:
             keys &= {*contrasts.values()}
@@ -49,34 +47,26 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     return replace(
         plan,
         earlier_verdicts={arm: ordered[key] for arm, key in contrasts.items() if key in ordered},
-        dropped_verdicts={
-            "\n".join(sorted(key)): of_contrast
-            for key, of_contrast in ordered.items()
-            if key not in contrasts.values()
+        unlisted_verdicts={
+            key: of_contrast for key, of_contrast in ordered.items() if key not in contrasts.values()
         },
     )
 
 
 def _collect_verdicts(
-    plan: Plan, keys: Collection[ContrastKey], shared_trials: Collection[str], ledger: Ledger
-) -> dict[ContrastKey, list[EarlierVerdict]]:
+    plan: Plan, keys: Collection[str], shared_trials: Collection[str], ledger: Ledger
+) -> dict[str, list[EarlierVerdict]]:
     """Return, by contrast, the verdicts that a stored plan lists, and last the verdict of the plan itself."""
     names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
     can_decide = names and len(plan.rules.seeds) >= FEWEST_SEEDS and not plan.stop_reason
     latest = _find_verdicts_of_plan(plan, names, shared_trials, ledger) if can_decide else {}
-    dropped = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.dropped_verdicts.items()}
-    verdicts = {key: of_contrast for key, of_contrast in dropped.items() if key in keys}
+    verdicts = {key: [*of_contrast] for key, of_contrast in plan.unlisted_verdicts.items() if key in keys}
     for arm in names:
         of_contrast = verdicts.setdefault(plan.contrast_keys[arm], [])
         of_contrast += plan.earlier_verdicts.get(arm, ())
         if arm in latest:
             of_contrast.append(latest[arm])
     return verdicts
-
-
-def _parse_key(text: str) -> ContrastKey:
-    """Return the contrast of a key of `Plan.dropped_verdicts`."""
-    return frozenset(text.split("\n"))
 
 
 def _find_verdicts_of_plan(

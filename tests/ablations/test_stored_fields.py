@@ -17,7 +17,7 @@ NAMES = {
     Plan: """
         rules arms study_hash command trainer_name declared_at
         command_template setting_titles seen_pairs earlier_number_hashes is_shipped earlier_verdicts
-        dropped_verdicts earlier_plans device repeats_first_trial stop_reason
+        unlisted_verdicts earlier_plans device repeats_first_trial stop_reason
         repetition_differences unjudged_repetition_differences
     """,
     StudyRules: """

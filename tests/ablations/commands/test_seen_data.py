@@ -186,6 +186,17 @@ def test_a_plan_of_other_arms_in_between_hides_no_attempt(ledger):
         plan_store.store_plan(add_earlier_verdicts(other_plan, ledger), ledger)
 
 
+def test_an_earlier_plan_that_is_run_again_in_between_hides_no_attempt(ledger):
+    """Ten plans on fresh seeds, each after the first plan was looked at again, were ten times attempt 2."""
+    for first_seed in (10, 20, 30):
+        seeds = range(first_seed, first_seed + 10)
+        attempts = declare_plan(ledger, seeds).earlier_verdicts["b"]
+        assert [attempt.seeds[0] for attempt in attempts] == [*range(0, first_seed, 10)]
+        record_results(ledger, make_results(seeds))
+        first_plan = declare_plan(ledger, range(10))
+        assert "b" not in first_plan.earlier_verdicts, "it was declared before the others"
+
+
 def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
     results = make_results(range(10, 20))
     results["b"] = [change_trial(r, lr=0.7) for r in results["b"]]
