@@ -18,7 +18,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import ArmDescription
 from unrolled.bench.git.repository import Commit
-from unrolled.bench.metric import judges_cost
+from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.study_rules import StudyRules, find_base
@@ -261,8 +261,22 @@ class Plan:
 
     def find_standing(self, arm: PlannedArm) -> tuple[str, ...]:
         """Return the standing of an arm's contrast when the plan was declared: see `phrase_standing`."""
-        is_exploratory = arm.exploratory or arm.name in self.seen_pairs
-        return phrase_standing(is_exploratory, 1 + len(self.earlier_verdicts.get(arm.name, ())))
+        return phrase_standing(arm.exploratory or arm.name in self.seen_pairs, self.count_attempts(arm))
+
+    def count_attempts(self, arm: PlannedArm) -> int:
+        """Return how many plans have judged an arm's contrast, this one included.
+
+        Of the baseline, it is the plans of the study that had its trials. Whoever has seen these may have
+        added seeds for this reason, and may compare it with arms of other studies.
+        """
+        if arm.name != self.arms[0].name:
+            return 1 + len(self.earlier_verdicts.get(arm.name, ()))
+        ids = set(arm.trial_ids.values())
+        return 1 + sum(
+            declaration.declared_at < self.declared_at
+            and len(ids & set(declaration.trial_ids)) >= FEWEST_SEEDS
+            for declaration in self.earlier_plans
+        )
 
     @property
     def contrast_keys(self) -> dict[str, str]:

@@ -47,10 +47,12 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         is_shipped=plan.is_shipped,
         first_declared_at=min(earlier_dates, default=None),
         seen_pairs={**count_repeated_pairs(plan, results), **plan.seen_pairs},
+        attempts={arm.name: plan.count_attempts(arm) for arm in plan.arms},
         earlier_plan_lines=earlier_plan_lines,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),
+        runs_user_code=plan.trainer.runs_user_code,
         repetition_differences=plan.repetition_differences if plan.trainer.runs_user_code else {},
         tolerances=plan.tolerances,
     )

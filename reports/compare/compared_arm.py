@@ -81,7 +81,7 @@ class ComparedArm:
     remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
-    attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
+    attempt: int = 1  # number of plans of its contrast, this one included
     state: ContrastState = NO_CONTRAST  # that of its verdict, also before its contrast has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_arms`
     repeats_baseline: bool = False  # of an A/A check: whether its seeds computed the same as the baseline's
@@ -213,7 +213,7 @@ def make_compared_arm(index: int, metric: Metric, rows: DecidedRows) -> Compared
         remark=remark,
         is_one_run=arm.name in rows.evidence.one_run_seeds,
         is_exploratory=design.is_exploratory(arm),
-        attempt=design.count_plans(arm),
+        attempt=design.attempts.get(arm.name, 1),
         task_differences=tuple(task_differences),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )

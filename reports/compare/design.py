@@ -123,11 +123,13 @@ class Design:
     command: str = ""  # the command that made the table
     # number of pairs whose results were there before the plan, by arm
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)  # by arm, see `Plan.count_attempts`; or 1
     # by arm, a line of text for each earlier plan of its contrast
     earlier_plan_lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
     is_shipped: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
     first_declared_at: float | None = None  # unix seconds, when this study first declared one of its trials
+    runs_user_code: bool = False  # whether trials run a program, whose arms may differ in how they repeat
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     repetition_differences: Mapping[str, float] | None = field(default_factory=dict)
     # difference of equal trials by metric that is not judged; infinite for judged costs
@@ -150,13 +152,9 @@ class Design:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
         return arm.is_marked_exploratory or arm.name in self.seen_pairs
 
-    def count_plans(self, arm: DesignArm) -> int:
-        """Return how many plans an arm's contrast has had, this one included."""
-        return 1 + len(self.earlier_plan_lines.get(arm.name, ()))
-
     def find_standing(self, arm: DesignArm) -> tuple[str, ...]:
         """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
-        return phrase_standing(self.is_exploratory(arm), self.count_plans(arm))
+        return phrase_standing(self.is_exploratory(arm), self.attempts.get(arm.name, 1))
 
     def describe_other_task(self, arm: DesignArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""

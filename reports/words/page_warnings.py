@@ -69,11 +69,16 @@ def describe_repeated_attempts(comparison: Comparison) -> str:
     """Return which arms have results of trials that failed or were killed at first; "" for none.
 
     A deterministic trial gives the same numbers at each attempt. Any other may fail in its bad runs, which
-    are then missing.
+    are then missing. If the baseline of a program repeats its numbers, another arm need not.
     """
     design = comparison.design
-    if not design.is_study or (design.repetition_differences == {} and not judges_cost(design.rules.metrics)):
+    if not design.is_study:
         return ""
+    reason = "as equal trials differ"
+    if design.repetition_differences == {} and not judges_cost(design.rules.metrics):
+        if not design.runs_user_code:
+            return ""
+        reason = "unless equal trials of this arm are equal, as those of the baseline are (`unrolled verify`)"
     counts = Counter(
         arm.name
         for arm in comparison.arms
@@ -85,7 +90,7 @@ def describe_repeated_attempts(comparison: Comparison) -> str:
         return ""
     return (
         f"{join_first(phrases, MOST_ARMS)}: trained again after attempts that failed, which may have been "
-        "the bad runs, as equal trials differ"
+        f"the bad runs, {reason}"
     )
 
 

@@ -302,6 +302,15 @@ def test_what_a_study_says_of_an_arm_is_a_warning_in_comparisons(compare, store:
         assert "whose number no result" not in output
 
 
+def test_seeds_that_were_added_to_a_seen_baseline_are_told_in_comparisons(compare, tmp_path) -> None:
+    """Ten seeds were compared, twenty, thirty, until a claim, and each page called itself the first look."""
+    for name, shift in (("one", 0.0), ("two", 0.01)):
+        for count in (8, 16):
+            results = {"base": [make_result(seed, shift, code=name) for seed in range(count)]}
+            store_plan_and_results(tmp_path / name, build_plan(results, study_hash=str(count)), results)
+    assert "base / one (attempt 2)" in compare("one", "two", "--arm", "arm,source")[1]
+
+
 def test_the_aa_arm_of_mlflow_is_checked_on_the_seeds_of_its_pairs(compare, store: str) -> None:
     """It was undecided on 0 seeds, as its runs have the seeds that they were trained with."""
     results = {

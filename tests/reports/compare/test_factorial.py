@@ -251,9 +251,7 @@ def test_the_answer_names_parts_whose_effects_do_not_add_up():
 
 def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
     seen = {"no tying": 10, "no dropout": 5}
-    design = replace(
-        make_switched_design(), seen_pairs=seen, earlier_plan_lines={"no tying": ["an earlier plan"]}
-    )
+    design = replace(make_switched_design(), seen_pairs=seen, attempts={"no tying": 2})
     comparison = compare(design)
     factorial = make_factorial(comparison)
     parts = {part.factor.name: part for part in find_parts(comparison, factorial)}

@@ -168,21 +168,26 @@ def test_a_baseline_whose_other_seeds_compute_the_same_fails_its_check():
 
 
 @pytest.mark.parametrize(
-    ("attempts", "differences", "kind", "is_told"),
+    ("attempts", "differences", "kind", "runs_user_code", "is_told"),
     [
-        (2, {"valid_loss": 0.01}, "quality", True),
-        (2, None, "quality", True),
-        (2, {}, "time", True),
-        (2, {}, "quality", False),
-        (1, {"valid_loss": 0.01}, "quality", False),
+        (2, {"valid_loss": 0.01}, "quality", True, True),
+        (2, None, "quality", True, True),
+        (2, {}, "time", False, True),
+        (2, {}, "quality", True, True),  # the baseline repeats its numbers, and the arm may not
+        (2, {}, "quality", False, False),
+        (1, {"valid_loss": 0.01}, "quality", True, False),
     ],
 )
 def test_trials_that_may_be_the_good_ones_of_several_attempts_are_told(
-    attempts: int, differences: dict[str, float] | None, kind: str, is_told: bool
+    attempts: int, differences: dict[str, float] | None, kind: str, runs_user_code: bool, is_told: bool
 ) -> None:
     base, arm = make_pair_design().arms
     results = {s: replace(r, attempts=attempts if s < 3 else 1) for s, r in arm.results.items()}
-    design = design_arms((base, replace(arm, results=results)), repetition_differences=differences)
+    design = design_arms(
+        (base, replace(arm, results=results)),
+        repetition_differences=differences,
+        runs_user_code=runs_user_code,
+    )
     time = () if kind == "quality" else (Metric("seconds", 1.0),)
     warnings = list_warnings(compare(change_rules(design, metrics=(*design.rules.metrics, *time))))
     assert any("attempts" in warning and "b on 3 seeds" in warning for warning in warnings) is is_told
