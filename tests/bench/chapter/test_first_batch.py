@@ -93,6 +93,7 @@ MODELS = [  # the line of the model's file, another, the line or none, what the 
     (UNROLL, f"{COUNTING}{UNROLL}        self.batches += 1\n", "", "self.training"),
     (LOGITS, f"{LOGITS} * float('nan')", "", "a loss of nan"),
     ("(tokens)", "(tokens.flip(1))", "", "looks ahead"),
+    ("batch_first=True", "batch_first=False", "", "mixes the rows"),
     (LOGITS, f"{LOGITS} + self.training * __import__('random').random()", "", "torch.rand"),
     (UNROLL, f"        self.h_o.bias.data += __import__('random').random()\n{UNROLL}", "", "torch.rand"),
     (LAYERS, f"{LAYERS}        raise ValueError('odd')\n", ", line 10", "odd"),
@@ -116,6 +117,8 @@ CELLS = [  # a line of the cell, and as above
     ("h = torch.tanh(self.mix(torch.cat([x * 0, x * 0], 1)))", "", "the same output"),
     ("h = torch.tanh(self.mix(torch.cat([x, 0 * h], 1)))", "", "a state that changes no output"),
     ("return h, h * 0", "", "a state that changes no output"),
+    ("h = h + x.roll(-1, 0)", "", "mixes the rows"),  # each row goes on with the word that the last predicts
+    ("h = h + h.cumsum(0)", "", "mixes the rows"),
     ("h += 1; h.mul_(h)", "", "inplace operation"),
 ]
 MEAN = "output.dropped.abs().mean()"
