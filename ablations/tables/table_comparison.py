@@ -70,9 +70,8 @@ def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOpt
         options = replace(options, arm=SOURCE)
     if not options.pair and all(is_trials_table(source.rows, source.name) for source in sources):
         options = replace(options, pair="seed")
-    if not all(source.metrics for source in sources):
-        return make_columns(options)
-    columns = make_columns(options, sources[0].metrics)
+    are_folders = all(source.metrics for source in sources)
+    columns = make_columns(options, sources[0].metrics if are_folders else ())
     if judges_cost(columns.metrics):
         require_one_machine(sources)
     return columns

@@ -255,17 +255,18 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
 def _evaluate(model: LanguageModel, tokens: Tensor) -> Tensor:
     """Return the logits of tokens (rows, window), from an empty state."""
     model.reset()
-    return model(tokens).logits
+    logits: Tensor = model(tokens).logits
+    return logits
 
 
 def _check_foresight(model: LanguageModel, tokens: Tensor, changed_tokens: Tensor, logits: Tensor) -> None:
     """Check that a word's logits change neither with the words after it nor with other rows.
 
-    A row may go on where the one before it ends, so that other rows have words to come, too.
+    A row may begin with the word that another has to predict.
     """
     is_close = partial(torch.allclose, rtol=1e-3, atol=1e-5)
-    half = tokens.shape[1] // 2
     if logits.dim() == 3:
+        half = tokens.shape[1] // 2
         changed_logits = _evaluate(model, torch.cat([tokens[:, :half], changed_tokens[:, half:]], 1))
         require(
             is_close(logits[:, :half], changed_logits[:, :half]),

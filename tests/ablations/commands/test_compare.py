@@ -366,6 +366,11 @@ def test_times_of_two_ledgers_are_compared_on_one_kind_of_machine_alone(compare,
     assert code == 2
     assert "one and other: no time, speed or memory is compared: unlike machines: cpu" in errors
     assert compare("one", "other")[0] == 0
+    pd.DataFrame({"seed": range(8), "speed_train": [1000.0 + seed for seed in range(8)]}).to_csv(
+        "rows.csv", index=False
+    )
+    assert compare("one", "two", "rows.csv", *flags, "--pair", "seed")[2] == ""
+    assert "unlike machines" in compare("one", "other", "rows.csv", *flags, "--pair", "seed")[2]
 
 
 def test_ledgers_are_compared_without_torch_and_mlflow(tmp_path) -> None:
